@@ -1,0 +1,37 @@
+# Every target sets up what it needs; PYTHON chooses the interpreter (3.10 or newer).
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: demo test test-all lint bench docs clean
+
+$(VENV)/ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable . --group test --group lint --group docs
+	touch $@
+
+demo: $(VENV)/ready
+	$(BIN)/clew demo
+
+test: $(VENV)/ready
+	$(PYTEST) -n 2 -m 'not slow and not stack'
+
+test-all: $(VENV)/ready
+	$(PYTEST) -n 2 -m 'not stack'
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/ready
+	$(BIN)/python -m tests.bench
+
+docs: $(VENV)/ready
+	$(BIN)/sphinx-build -nW --keep-going -b html docs docs/_build/html
+
+clean:
+	rm -rf $(VENV) docs/_build .pytest_cache .mypy_cache .ruff_cache

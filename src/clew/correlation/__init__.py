@@ -1,0 +1,1 @@
+"""One ID per request."""

@@ -1,0 +1,1 @@
+"""A batch reaches the Collector or the disk."""

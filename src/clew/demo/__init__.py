@@ -1,0 +1,1 @@
+"""The three small services that `clew demo` runs."""

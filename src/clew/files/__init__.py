@@ -1,0 +1,1 @@
+"""The meeting place of the two halves: telemetry files."""

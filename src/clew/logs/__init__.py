@@ -1,0 +1,1 @@
+"""From a log call to a log record."""

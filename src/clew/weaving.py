@@ -1,0 +1,131 @@
+"""Weave calls of ours into a function of the standard library without a frame of ours.
+
+A wrapper shows: in tracebacks, in the call stack that logging prints, in whatever counts frames to find a caller.
+A woven function is the original source compiled again at its own file, name, lines and columns, with a call before
+the first statement and one after the last. What it raises looks as it always did.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import linecache
+from types import CodeType, FunctionType
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_BEFORE = "_clew_before"
+_AFTER = "_clew_after"
+
+
+def weave(
+    function: Callable[..., Any],
+    *,
+    before: Callable[..., object] | None = None,
+    after: Callable[..., object] | None = None,
+) -> FunctionType | None:
+    """Return `function` with `before` and `after` called on its positional parameters, or None if that can't be.
+
+    `after` runs whether the body returns or raises, and sees the parameters as the body left them. Both must take
+    the function's positional parameters and must not raise. None means: no Python source, a closure, a generator, or a
+    source that does not match the code; the caller then has to fall back to a wrapper.
+    """
+    if not isinstance(function, FunctionType) or function.__closure__:
+        return None
+    try:
+        code = _compile(function, before is not None, after is not None)
+    except (OSError, SyntaxError, ValueError, IndexError, TypeError):
+        return None
+    if code is None:
+        return None
+    return _bind(function, code, {_BEFORE: before, _AFTER: after})
+
+
+def _compile(function: FunctionType, has_before: bool, has_after: bool) -> CodeType | None:
+    """Compile the woven source; the code keeps the original's file, name, line and column numbers."""
+    original = function.__code__
+    lines = linecache.getlines(original.co_filename)
+    block = inspect.getblock(lines[original.co_firstlineno - 1 :])
+    # An `if` around the definition keeps a method's own indentation, and so its columns, valid.
+    tree = ast.parse("if True:\n" + "".join(_indented(block)))
+    guard = cast("ast.If", tree.body[0])
+    definition = guard.body[0]
+    if not isinstance(definition, ast.FunctionDef) or definition.name != original.co_name:
+        return None
+    ast.increment_lineno(tree, original.co_firstlineno - 2)
+    definition.decorator_list = []
+    definition.returns = None
+    _insert(definition, has_before, has_after)
+    outer = _enclose(definition)
+    woven = compile(outer, original.co_filename, "exec", dont_inherit=True)
+    return _find(woven, original)
+
+
+def _indented(block: list[str]) -> list[str]:
+    """Indent a block that starts in column 0; its columns then move, which only a module-level function has."""
+    return block if block[0][:1].isspace() else [" " + line for line in block]
+
+
+def _insert(definition: ast.FunctionDef, has_before: bool, has_after: bool) -> None:
+    """Put the calls round the body of `definition`."""
+    parameters = [*definition.args.posonlyargs, *definition.args.args]
+    body = definition.body
+    docstring = body[:1] if ast.get_docstring(definition, clean=False) is not None else []
+    rest = body[len(docstring) :]
+    first, last = rest[0], rest[-1]
+    if has_after:
+        call = _call(_AFTER, parameters, last)
+        rest = [ast.copy_location(ast.Try(body=rest, handlers=[], orelse=[], finalbody=[call]), first)]
+    if has_before:
+        rest = [_call(_BEFORE, parameters, first), *rest]
+    definition.body = [*docstring, *rest]
+
+
+def _call(name: str, parameters: list[ast.arg], place: ast.stmt) -> ast.stmt:
+    """Build the statement `name(*parameters)` at the position of `place`."""
+    arguments: list[ast.expr] = [ast.Name(id=parameter.arg, ctx=ast.Load()) for parameter in parameters]
+    call = ast.Expr(value=ast.Call(func=ast.Name(id=name, ctx=ast.Load()), args=arguments, keywords=[]))
+    ast.copy_location(call, place)
+    return ast.fix_missing_locations(call)
+
+
+def _enclose(definition: ast.FunctionDef) -> ast.Module:
+    """Wrap `definition` in a function whose parameters are the calls: they become free variables, not globals."""
+    outer = ast.parse(f"def outer({_BEFORE}, {_AFTER}):\n    pass")
+    function = cast("ast.FunctionDef", outer.body[0])
+    function.body = [definition]
+    return ast.fix_missing_locations(outer)
+
+
+def _find(module: CodeType, original: CodeType) -> CodeType | None:
+    """Find the woven function's code inside the compiled module and give it the original's names."""
+    outer = next(const for const in module.co_consts if isinstance(const, CodeType))
+    woven = next(
+        const for const in outer.co_consts if isinstance(const, CodeType) and const.co_name == original.co_name
+    )
+    arguments = (original.co_argcount, original.co_posonlyargcount, original.co_kwonlyargcount, original.co_flags & 0x2C)
+    if (woven.co_argcount, woven.co_posonlyargcount, woven.co_kwonlyargcount, woven.co_flags & 0x2C) != arguments:
+        return None
+    if hasattr(original, "co_qualname"):
+        return woven.replace(co_qualname=original.co_qualname)
+    return woven
+
+
+def _bind(function: FunctionType, code: CodeType, calls: dict[str, Callable[..., object] | None]) -> FunctionType:
+    """Make the function object: the original's globals, defaults and metadata, our calls as its closure."""
+    cells = tuple(_cell(calls[name]) for name in code.co_freevars)
+    woven = FunctionType(code, function.__globals__, function.__name__, function.__defaults__, cells)
+    woven.__kwdefaults__ = cast("dict[str, Any]", function.__kwdefaults__)
+    woven.__doc__ = function.__doc__
+    woven.__qualname__ = function.__qualname__
+    woven.__module__ = function.__module__
+    woven.__annotations__ = dict(function.__annotations__)
+    woven.__dict__.update(function.__dict__)
+    return woven
+
+
+def _cell(value: object) -> Any:
+    """Make a closure cell that holds `value`."""
+    return (lambda: value).__closure__[0]  # type: ignore[index]  # the lambda closes over `value`, so it has one cell

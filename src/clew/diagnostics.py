@@ -1,6 +1,7 @@
 """Clew's own trouble: one line on stderr, rate limited, never through the pipeline that may be the trouble.
 
-The runtime half calls `report` instead of raising or logging. Nothing here takes part in logging, and nothing here raises.
+The runtime half calls `report` instead of raising or logging. Nothing here takes part in logging, and nothing here
+raises.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@
     ├── DeliveryError               an endpoint did not take what was sent
     └── MissingExtraError           a command needs a package that is not installed
 
-Each carries a slug; docs/reference/errors.md explains it under that heading. Only `clew.desk.cli` turns an error into an
+Each carries a slug; docs/reference/errors.md explains it under that heading. Only `clew.desk.cli` turns an error into
+an
 exit status. The runtime half raises none of these into the application.
 """
 

@@ -27,7 +27,7 @@ EXCEPTION_UNHANDLED: Final = "clew.exception.unhandled"
 
 ATTRIBUTES: Final[dict[str, str]] = {
     CORRELATION_ID: "The ID that follows the request: on every span and every log record",
-    ERROR_FINGERPRINT: "Stable hash of an exception's types and call sites; equal for the same failure, whatever its values",
+    ERROR_FINGERPRINT: "Stable hash of an exception's types and call sites; equal for one failure, whatever its values",
     ERROR_TYPE: "Qualified type of the error that ended an operation",
     LOG_RECORD_UID: "Unique ID of a log record, so that a repeat after a replay can be told",
     EXCEPTION_TYPE: "Qualified type of the exception",
@@ -79,7 +79,10 @@ METRIC_IDS_REJECTED: Final = "clew.correlation.rejected"
 
 METRICS: Final[dict[str, tuple[str, str]]] = {
     METRIC_OPERATION_DURATION: ("s", "Duration of an operation timed with `clew.timed`"),
-    METRIC_DELIVERED: ("{record}", "Records by `signal`, `outcome` (delivered, spooled, replayed, dropped) and `reason`"),
+    METRIC_DELIVERED: (
+        "{record}",
+        "Records by `signal`, `outcome` (delivered, spooled, replayed, dropped) and `reason`",
+    ),
     METRIC_QUEUE_DEPTH: ("{record}", "Records that wait in memory, by `signal`"),
     METRIC_SPOOL_BYTES: ("By", "Bytes on disk that wait for the Collector"),
     METRIC_SENT_BYTES: ("By", "Bytes sent to the Collector, by `signal`"),
@@ -108,12 +111,19 @@ CONSOLE_LINE_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
     "required": ["timestamp", "level", "logger", "message"],
     "properties": {
-        "timestamp": {"type": "string", "format": "date-time", "description": "UTC, microseconds, ending in Z"},
+        "timestamp": {
+            "type": "string",
+            "format": "date-time",
+            "description": "UTC, microseconds, ending in Z",
+        },
         "level": {"type": "string", "description": "The level's name as logging has it"},
         "logger": {"type": "string", "description": "The logger's name"},
         "message": {"type": "string", "description": "The formatted message"},
         "service": {"type": "string", "description": "service.name"},
-        "correlation_id": {"type": "string", "description": "The request's correlation ID; absent outside a request"},
+        "correlation_id": {
+            "type": "string",
+            "description": "The request's correlation ID; absent outside a request",
+        },
         "trace_id": {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "Absent outside a span"},
         "span_id": {"type": "string", "pattern": "^[0-9a-f]{16}$", "description": "Absent outside a span"},
         "trace_flags": {"type": "string", "pattern": "^[0-9a-f]{2}$", "description": "Absent outside a span"},
@@ -138,7 +148,10 @@ CONSOLE_LINE_SCHEMA: Final[dict[str, Any]] = {
             },
             "additionalProperties": False,
         },
-        "attributes": {"type": "object", "description": "What the caller gave in `extra`, with its types and nesting"},
+        "attributes": {
+            "type": "object",
+            "description": "What the caller gave in `extra`, with its types and nesting",
+        },
     },
     "additionalProperties": False,
 }

@@ -1,14 +1,14 @@
-"""Every variable that Clew reads, from one mapping into one frozen `Settings`; each is documented here and nowhere else.
+"""Every variable that Clew reads, from one mapping into one frozen `Settings`.
 
-A bad value never stops the program: its default is used and `Settings.problems` says so, for `diagnostics` (runtime half) or
-an error (desk half). docs/reference/configuration.md is made from the fields' metadata.
+Each is documented here and nowhere else; docs/reference/configuration.md is made from the fields' metadata. A bad
+value never stops the program: its default is used and `Settings.problems` says so, for `diagnostics` (runtime half) or an error
+(desk half).
 """
 
 from __future__ import annotations
 
 import os
 import re
-import sys
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
@@ -31,7 +31,16 @@ _UNITS_BYTES: Final = {
 }
 _OFF: Final = frozenset({"off", "none", "no", "false", "0", ""})
 _ON: Final = frozenset({"on", "yes", "true", "1"})
-_LEVELS: Final = {"TRACE": 5, "DEBUG": 10, "INFO": 20, "WARNING": 30, "WARN": 30, "ERROR": 40, "CRITICAL": 50, "FATAL": 50}
+_LEVELS: Final = {
+    "TRACE": 5,
+    "DEBUG": 10,
+    "INFO": 20,
+    "WARNING": 30,
+    "WARN": 30,
+    "ERROR": 40,
+    "CRITICAL": 50,
+    "FATAL": 50,
+}
 
 
 def duration_s(text: str) -> float:
@@ -139,10 +148,18 @@ def _text(text: str) -> str:
     return text.strip()
 
 
-def _variable(name: str, parse: Callable[[str], T], default: T, doc: str, *, shown: str = "", secret: bool = False) -> T:
+def _variable(
+    name: str, parse: Callable[[str], T], default: T, doc: str, *, shown: str = "", secret: bool = False
+) -> T:
     """Declare one variable as a dataclass field: its name, how to parse it, its default and what it does."""
-    metadata = {"variable": name, "parse": parse, "doc": doc, "shown": shown or str(default), "secret": secret}
-    return cast("T", field(default=default, metadata=metadata))
+    metadata = {
+        "variable": name,
+        "parse": parse,
+        "doc": doc,
+        "shown": shown or str(default),
+        "secret": secret,
+    }
+    return field(default=default, metadata=metadata)
 
 
 def default_folder(environ: Mapping[str, str]) -> Path:
@@ -159,7 +176,7 @@ class Settings:
         "CLEW_MODE",
         one_of("otlp", "file", "off"),  # type: ignore[arg-type]  # one_of returns one of these literals
         "otlp",
-        "Where telemetry goes: `otlp` to a Collector with files as the safety net, `file` to files only, `off` nowhere.",
+        "Where telemetry goes: `otlp` to a Collector with files as the safety net, `file` to files only, `off`: none.",
     )
     folder: Path = _variable(
         "CLEW_DIR", _path, Path(), "Folder of telemetry files and of the spool.", shown="$XDG_STATE_HOME/clew"
@@ -233,18 +250,30 @@ class Settings:
     durable_level: int | None = _variable(
         "CLEW_DURABLE_LEVEL",
         level,
-        40,
+        cast("int | None", _LEVELS["ERROR"]),
         "Records of this level and above are on disk before the log call returns; `off` for none.",
         shown="ERROR",
     )
     redact: bool = _variable(
-        "CLEW_REDACT", switch, True, "Replace well-known secrets in logs and spans before they leave.", shown="on"
+        "CLEW_REDACT",
+        switch,
+        default=True,
+        doc="Replace well-known secrets in logs and spans before they leave.",
+        shown="on",
     )
     redact_keys: tuple[str, ...] = _variable(
-        "CLEW_REDACT_KEYS", names, (), "More keys whose values are secrets, besides the built-in ones.", shown="none"
+        "CLEW_REDACT_KEYS",
+        names,
+        (),
+        "More keys whose values are secrets, besides the built-in ones.",
+        shown="none",
     )
     redact_allow: tuple[str, ...] = _variable(
-        "CLEW_REDACT_ALLOW", names, (), "Keys that are not secrets although the built-in list says so.", shown="none"
+        "CLEW_REDACT_ALLOW",
+        names,
+        (),
+        "Keys that are not secrets although the built-in list says so.",
+        shown="none",
     )
     redact_patterns: tuple[re.Pattern[str], ...] = _variable(
         "CLEW_REDACT_PATTERNS",
@@ -254,7 +283,10 @@ class Settings:
         shown="none",
     )
     queue_size: int = _variable(
-        "CLEW_QUEUE_SIZE", count, 65536, "Records of each signal that may wait in memory; more are dropped and counted."
+        "CLEW_QUEUE_SIZE",
+        count,
+        65536,
+        "Records of each signal that may wait in memory; more are dropped and counted.",
     )
     shutdown_timeout_s: float = _variable(
         "CLEW_SHUTDOWN_TIMEOUT",
@@ -271,13 +303,25 @@ class Settings:
         shown="512MiB",
     )
     replay_bytes_per_s: int = _variable(
-        "CLEW_REPLAY_RATE", byte_count, 4 * 1024**2, "Bytes of spool sent a second once the Collector is back.", shown="4MiB"
+        "CLEW_REPLAY_RATE",
+        byte_count,
+        4 * 1024**2,
+        "Bytes of spool sent a second once the Collector is back.",
+        shown="4MiB",
     )
     segment_max_bytes: int = _variable(
-        "CLEW_SEGMENT_MAX_BYTES", byte_count, 16 * 1024**2, "Size at which a file is closed and a new one begun.", shown="16MiB"
+        "CLEW_SEGMENT_MAX_BYTES",
+        byte_count,
+        16 * 1024**2,
+        "Size at which a file is closed and a new one begun.",
+        shown="16MiB",
     )
     segment_max_age_s: float = _variable(
-        "CLEW_SEGMENT_MAX_AGE", duration_s, 3600.0, "Age at which a file is closed and a new one begun.", shown="1h"
+        "CLEW_SEGMENT_MAX_AGE",
+        duration_s,
+        3600.0,
+        "Age at which a file is closed and a new one begun.",
+        shown="1h",
     )
     compression: Literal["zstd", "gzip", "none"] = _variable(
         "CLEW_COMPRESSION",
@@ -292,7 +336,11 @@ class Settings:
         "CLEW_RETENTION_MAX_FILES", count, 1000, "More files than this: the oldest are deleted."
     )
     retention_max_bytes: int = _variable(
-        "CLEW_RETENTION_MAX_BYTES", byte_count, 1024**3, "More bytes than this: the oldest files are deleted.", shown="1GiB"
+        "CLEW_RETENTION_MAX_BYTES",
+        byte_count,
+        1024**3,
+        "More bytes than this: the oldest files are deleted.",
+        shown="1GiB",
     )
     retention_min_free_bytes: int = _variable(
         "CLEW_RETENTION_MIN_FREE",
@@ -306,7 +354,10 @@ class Settings:
 
     @classmethod
     def from_mapping(cls, environ: Mapping[str, str]) -> Settings:
-        """Read the settings from `environ`; a blank value counts as unset, a bad one leaves the default and a problem."""
+        """Read the settings from `environ`.
+
+        A blank value counts as unset; a bad one leaves the default and a line in `problems`.
+        """
         values: dict[str, Any] = {}
         problems: list[str] = []
         for item in fields(cls):
@@ -377,26 +428,39 @@ def otel_defaults(environ: Mapping[str, str], mode: str = "otlp") -> dict[str, s
         "OTEL_EXPORTER_OTLP_PROTOCOL": _protocol(environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")),
         "OTEL_SEMCONV_STABILITY_OPT_IN": "http,database",
         "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED": "true",
-        "OTEL_SERVICE_NAME": guess_service_name(sys.argv, environ),
     }
     for signal in ("TRACES", "METRICS", "LOGS"):
         endpoint = environ.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", "")
         if endpoint:
             defaults[f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL"] = _protocol(endpoint)
-    if "service.name=" in environ.get("OTEL_RESOURCE_ATTRIBUTES", "").replace(" ", ""):
-        del defaults["OTEL_SERVICE_NAME"]
     return {name: value for name, value in defaults.items() if not environ.get(name, "").strip()}
+
+
+def names_service(environ: Mapping[str, str]) -> bool:
+    """Return whether the user gave the service a name."""
+    attributes = environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    named = (pair.partition("=")[0].strip() == "service.name" for pair in attributes.split(","))
+    return bool(environ.get("OTEL_SERVICE_NAME", "").strip()) or any(named)
+
+
+def exporter_names(environ: Mapping[str, str], signal: str) -> tuple[str, ...]:
+    """Return the exporters chosen for `signal` (traces, metrics or logs), `otlp` resolved by its protocol.
+
+    `http/json` is an encoding of the http exporter here; upstream refuses it.
+    """
+    chosen = names(environ.get(f"OTEL_{signal.upper()}_EXPORTER", ""))
+    if chosen in {(), ("none",)}:
+        return ()
+    grpc = otlp_protocol(environ, signal) == "grpc"
+    return tuple(("otlp_proto_grpc" if grpc else "otlp_proto_http") if name == "otlp" else name for name in chosen)
+
+
+def otlp_protocol(environ: Mapping[str, str], signal: str) -> str:
+    """Return the OTLP protocol of `signal`: grpc, http/protobuf or http/json."""
+    own = environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL", "").strip()
+    return own or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "").strip() or "grpc"
 
 
 def _protocol(endpoint: str) -> str:
     """Return the protocol that belongs to the endpoint's port."""
     return "grpc" if re.search(r":4317(?:/|$)", endpoint.strip()) else "http/protobuf"
-
-
-def guess_service_name(arguments: list[str], environ: Mapping[str, str]) -> str:
-    """Guess a service's name from how the program was started: the script, the module, or the folder it stands in."""
-    program = Path(arguments[0] if arguments and arguments[0] not in {"", "-c", "-m"} else "")
-    if program.stem in {"", "__main__", "manage", "app", "main", "wsgi", "asgi", "gunicorn", "uvicorn", "flask", "celery"}:
-        folder = Path(environ.get("PWD") or ".").name
-        return re.sub(r"[^A-Za-z0-9._-]+", "-", folder).strip("-") or "unknown_service"
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", program.stem).strip("-") or "unknown_service"

@@ -105,11 +105,22 @@ def _find(module: CodeType, original: CodeType) -> CodeType | None:
     woven = next(
         const for const in outer.co_consts if isinstance(const, CodeType) and const.co_name == original.co_name
     )
-    arguments = (original.co_argcount, original.co_posonlyargcount, original.co_kwonlyargcount, original.co_flags & 0x2C)
-    if (woven.co_argcount, woven.co_posonlyargcount, woven.co_kwonlyargcount, woven.co_flags & 0x2C) != arguments:
+    arguments = (
+        original.co_argcount,
+        original.co_posonlyargcount,
+        original.co_kwonlyargcount,
+        original.co_flags & 0x2C,
+    )
+    if (
+        woven.co_argcount,
+        woven.co_posonlyargcount,
+        woven.co_kwonlyargcount,
+        woven.co_flags & 0x2C,
+    ) != arguments:
         return None
     if hasattr(original, "co_qualname"):
-        return woven.replace(co_qualname=original.co_qualname)
+        names: dict[str, Any] = {"co_qualname": original.co_qualname}
+        return woven.replace(**names)
     return woven
 
 

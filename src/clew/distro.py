@@ -1,0 +1,156 @@
+"""The entry points, and the list of what is wired to what when a program starts.
+
+`opentelemetry-instrument` calls, in this order: the distribution, the configurator, `join`, each instrumentation
+through the
+distribution, `finish`. Whatever fails here leaves the program without telemetry and one line on stderr.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry.instrumentation.distro import BaseDistro
+
+from clew import diagnostics, instrumentations, settings, versions
+from clew.selection import NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentelemetry.util._importlib_metadata import EntryPoint
+
+    from clew.delivery.pipeline import Delivery
+    from clew.settings import Settings
+
+_UPSTREAM_BOOT: Final = "opentelemetry.instrumentation.auto_instrumentation"
+_SIGNALS: Final = ("traces", "metrics", "logs")
+
+
+class _Boot:
+    """What one start of a program has decided and done so far."""
+
+    def __init__(self) -> None:
+        self.active = False
+        self.wired = False
+        self.settings: Settings = settings.Settings()
+        self.delivery: Delivery | None = None
+
+
+_boot = _Boot()
+
+
+class ClewDistro(BaseDistro):
+    """Sets the defaults of OpenTelemetry's variables and loads the instrumentations."""
+
+    def _configure(self, **_: Any) -> None:
+        _guarded(_prepare)
+
+    def load_instrumentor(self, entry_point: EntryPoint, **kwargs: Any) -> None:
+        """Load one instrumentation as `clew.instrumentations` decides; none if telemetry is off."""
+        if _boot.active:
+            instrumentations.load(entry_point, settings.process_environment(), **kwargs)
+
+
+class ClewConfigurator:
+    """Configures the SDK with Clew's propagator, processors, log capture and delivery."""
+
+    def configure(self, **kwargs: Any) -> None:
+        """Wire everything; upstream passes `auto_instrumentation_version`."""
+        if not _boot.active and not _boot.wired:
+            _guarded(_prepare)
+        if _boot.active:
+            _guarded(lambda: _wire(kwargs.get("auto_instrumentation_version")))
+
+
+def join() -> None:
+    """Add correlation and log capture to providers that another distribution has configured.
+
+    Runs before the instrumentations whoever was chosen; does nothing where Clew configured, or where the user named
+    another
+    distribution or configurator.
+    """
+    environ = settings.process_environment()
+    chosen = {environ.get("OTEL_PYTHON_DISTRO", NAME), environ.get("OTEL_PYTHON_CONFIGURATOR", NAME)}
+    if _boot.wired or chosen != {NAME} or settings.otel_disabled(environ):
+        return
+    environ.setdefault("OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION", "false")
+    _boot.settings = settings.Settings.from_mapping(environ)
+    if _boot.settings.mode != "off":
+        _guarded(_wire_beside_others)
+
+
+def finish() -> None:
+    """End the boot: upstream's loggers speak for themselves again."""
+    logging.getLogger(f"{_UPSTREAM_BOOT}._load").removeFilter(_retell)
+
+
+def _guarded(step: Callable[[], None]) -> None:
+    """Run one step of the boot; if it fails, the program runs without telemetry and one line says why."""
+    try:
+        step()
+    except Exception as error:  # noqa: BLE001 - promise: the program starts whatever state the packages are in
+        _boot.active = False
+        diagnostics.report("boot", versions.explain(error))
+
+
+def _prepare() -> None:
+    """Decide whether to run, and set the defaults of OpenTelemetry's variables."""
+    environ = settings.process_environment()
+    if settings.otel_disabled(environ):
+        logging.getLogger(f"{_UPSTREAM_BOOT}._load").addFilter(_retell)
+        return
+    mismatch = versions.mismatch(versions.core_versions())
+    if mismatch:
+        diagnostics.report("boot", mismatch)
+        return
+    _boot.settings = settings.Settings.from_mapping(environ)
+    _boot.active = _boot.settings.mode != "off"
+    if not _boot.active:
+        return
+    logging.getLogger(f"{_UPSTREAM_BOOT}._load").addFilter(_retell)
+    if _boot.settings.problems:
+        diagnostics.report("settings", "; ".join(_boot.settings.problems))
+    for name, value in settings.otel_defaults(environ, _boot.settings.mode).items():
+        environ[name] = value
+    environ.setdefault("OTEL_PYTHON_CONFIGURATOR", NAME)
+
+
+def _retell(record: logging.LogRecord) -> bool:
+    """Keep upstream's boot messages off the program's console; what matters is told in one line of ours."""
+    if record.levelno >= logging.ERROR:
+        reason = record.exc_info[1] if record.exc_info else None
+        diagnostics.report("boot-upstream", f"{record.getMessage()}{f': {reason}' if reason else ''}")
+    return False
+
+
+def _wire(auto_instrumentation_version: str | None) -> None:
+    """Wire Clew's parts to the SDK: the whole list, in order."""
+    from clew import sdk  # noqa: PLC0415 - fails here, guarded, if the SDK does not fit
+    from clew.delivery import lifecycle, processors  # noqa: PLC0415
+    from clew.delivery.pipeline import Delivery  # noqa: PLC0415
+    from clew.logs.redaction import Redactor  # noqa: PLC0415
+
+    environ = settings.process_environment()
+    resolved = _boot.settings
+    _install_correlation(resolved)
+    delivery = Delivery(resolved, redactor=Redactor(resolved) if resolved.redact else None)
+    if environ.get("OTEL_CONFIG_FILE", "").strip():
+        sdk.configure_from_file()
+        sdk.add_span_processors(_span_processors())
+    else:
+        sdk.configure(
+            environ=environ,
+            exporters={signal: settings.exporter_names(environ, signal) for signal in _SIGNALS},
+            resource_attributes=_resource_attributes(),
+            span_processors=_span_processors(),
+            export_span=lambda exporter: processors.make_span_processor(exporter, delivery),
+            export_log=lambda exporter: processors.make_log_record_processor(exporter, delivery),
+            auto_instrumentation_version=auto_instrumentation_version,
+        )
+    _boot.delivery = delivery
+    _boot.wired = True
+    _install_logs(resolved, delivery)
+    _install_latency(resolved, delivery)
+    lifecycle.install(delivery)
+    instrumentations.quiet_asgi(resolved)

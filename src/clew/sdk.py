@@ -1,0 +1,101 @@
+"""Upstream's configurator and providers, reached through their private names in this one module.
+
+What stands behind an underscore may move in any release; each use here says what happens when it has.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import _logs, trace
+from opentelemetry.sdk import _configuration
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk.trace import TracerProvider
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+
+    from opentelemetry.sdk._logs import LogRecordProcessor
+    from opentelemetry.sdk._logs.export import LogRecordExporter
+    from opentelemetry.sdk.trace import SpanProcessor
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+
+def configure(
+    *,
+    environ: MutableMapping[str, str],
+    exporters: Mapping[str, Sequence[str]],
+    resource_attributes: Mapping[str, str],
+    span_processors: Sequence[SpanProcessor],
+    export_span: Callable[[SpanExporter], SpanProcessor],
+    export_log: Callable[[LogRecordExporter], LogRecordProcessor],
+    auto_instrumentation_version: str | None,
+) -> None:
+    """Configure the SDK as upstream does, with our processors in its keyword hooks.
+
+    Args:
+        environ: The process's environment; the three `OTEL_*_EXPORTER` hold `exporters` while upstream reads them.
+        exporters: For each signal the names of exporter entry points.
+        resource_attributes: What the resource has besides the user's and the detectors'.
+        span_processors: What runs on each span before it is exported.
+        export_span: Makes the processor of a span exporter, in place of upstream's batch processor.
+        export_log: Likewise for log records.
+        auto_instrumentation_version: What upstream puts in the resource.
+    """
+    configurator: Any = _configuration._OTelSDKConfigurator  # noqa: SLF001 - the class that distributions build on
+    with _exporters(environ, exporters):
+        configurator().configure(
+            auto_instrumentation_version=auto_instrumentation_version,
+            resource_attributes=dict(resource_attributes),
+            span_processors=list(span_processors),
+            export_span_processor=lambda span_exporter, *_, **__: export_span(span_exporter),
+            export_log_record_processor=lambda exporter, *_, **__: export_log(exporter),
+            setup_logging_handler=False,
+        )
+
+
+def configure_from_file() -> None:
+    """Configure the SDK from `OTEL_CONFIG_FILE`; upstream ignores every keyword then, so none is given."""
+    configurator: Any = _configuration._OTelSDKConfigurator  # noqa: SLF001 - as in configure
+    configurator().configure()
+
+
+def add_span_processors(processors: Sequence[SpanProcessor]) -> None:
+    """Add processors to the tracer provider in force, in front of those that it has where that can be done."""
+    provider = trace.get_tracer_provider()
+    if not isinstance(provider, TracerProvider):
+        return
+    for processor in processors:
+        provider.add_span_processor(processor)
+    chain = getattr(provider, "_active_span_processor", None)
+    present = getattr(chain, "_span_processors", None)
+    if isinstance(present, tuple) and chain is not None:
+        added = tuple(processors)
+        chain._span_processors = added + tuple(item for item in present if item not in added)  # noqa: SLF001 - order only
+
+
+def log_record_processors() -> tuple[Any, ...] | None:
+    """Return the log record processors of the logger provider in force; None where they cannot be seen."""
+    provider = _logs.get_logger_provider()
+    if not isinstance(provider, LoggerProvider):
+        return ()
+    chain = getattr(provider, "_multi_log_record_processor", None)
+    found = getattr(chain, "_log_record_processors", None)
+    return tuple(found) if found is not None else None
+
+
+@contextmanager
+def _exporters(environ: MutableMapping[str, str], exporters: Mapping[str, Sequence[str]]) -> Iterator[None]:
+    """Let upstream read `exporters` from the environment, and give the variables their own values back."""
+    variables = {f"OTEL_{signal.upper()}_EXPORTER": ",".join(names) or "none" for signal, names in exporters.items()}
+    before = {name: environ.get(name) for name in variables}
+    environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                environ.pop(name, None)
+            else:
+                environ[name] = value

@@ -1,0 +1,109 @@
+"""Weaving calls into a function leaves everything that a program can see of it as it was."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import threading
+import traceback
+from concurrent.futures import thread as executor
+from typing import Any
+
+import pytest
+
+from clew.weaving import weave
+
+
+class _RaisingHandler(logging.Handler):
+    def handle(self, record: logging.LogRecord) -> bool:
+        raise ValueError(record.msg)
+
+
+def _traceback_out_of(call_handlers: Any) -> str:
+    logger = logging.Logger("woven")  # noqa: LOG001 - one that no other test can reach
+    logger.addHandler(_RaisingHandler())
+    record = logger.makeRecord("woven", logging.INFO, __file__, 1, "no", (), None)
+    try:
+        call_handlers(logger, record)
+    except ValueError:
+        return traceback.format_exc()
+    return ""
+
+
+def test_traceback_is_the_original_one() -> None:
+    """An exception out of a woven function shows the same frames, lines and carets."""
+    original = logging.Logger.callHandlers
+    woven = weave(original, before=lambda *_: None, after=lambda *_: None)
+
+    assert _traceback_out_of(original) == _traceback_out_of(woven)
+
+
+def test_before_and_after_see_the_parameters() -> None:
+    """Both calls get the positional parameters, in order, around the body."""
+    seen: list[Any] = []
+    woven = weave(
+        logging.Filter.filter,
+        before=lambda *arguments: seen.append(("before", arguments)),
+        after=lambda *arguments: seen.append(("after", arguments)),
+    )
+    assert woven is not None
+    rule = logging.Filter("a")
+    record = logging.makeLogRecord({"name": "a.b"})
+
+    result = woven(rule, record)
+
+    assert bool(result) is True
+    assert [("before", (rule, record)), ("after", (rule, record))] == seen
+
+
+def test_after_runs_when_the_body_raises() -> None:
+    """The call behind the body is made on the way out of an exception."""
+    seen: list[str] = []
+    woven = weave(logging.Logger.callHandlers, after=lambda _, record: seen.append(record.msg))
+
+    assert "ValueError: no" in _traceback_out_of(woven)
+    assert ["no"] == seen
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        logging.Logger.callHandlers,
+        logging.LogRecord.__init__,
+        logging.PercentStyle.__init__,
+        threading.Thread.start,
+        threading.Thread._bootstrap_inner,
+        executor.ThreadPoolExecutor.submit,
+    ],
+    ids=lambda function: function.__qualname__,
+)
+def test_metadata_is_kept(function: Any) -> None:
+    """Name, signature, module, documentation, file and line are those of the original."""
+    woven = weave(function, after=lambda *_: None)
+    assert woven is not None
+
+    def facts(subject: Any) -> list[Any]:
+        code = subject.__code__
+        return [
+            subject.__name__,
+            subject.__qualname__,
+            subject.__module__,
+            subject.__doc__,
+            str(inspect.signature(subject)),
+            code.co_filename,
+            code.co_firstlineno,
+            code.co_name,
+        ]
+
+    assert facts(function) == facts(woven)
+
+
+def test_what_cannot_be_woven_is_none() -> None:
+    """A function in C, a closure, or one without source gives None, so that the caller falls back."""
+    held = 1
+    namespace: dict[str, Any] = {}
+    exec("def sourceless(): return 1", namespace)
+
+    subjects: list[Any] = [len, lambda: held, namespace["sourceless"]]
+
+    assert [None, None, None] == [weave(subject, after=lambda *_: None) for subject in subjects]

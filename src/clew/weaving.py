@@ -14,10 +14,13 @@ from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 _BEFORE = "_clew_before"
 _AFTER = "_clew_after"
+_GATE = "_clew_gate"
+_REBIND = "_clew_rebind"
+_TICKET = "_clew_ticket"
 
 
 def weave(
@@ -25,25 +28,39 @@ def weave(
     *,
     before: Callable[..., object] | None = None,
     after: Callable[..., object] | None = None,
+    gate: Callable[..., object] | None = None,
+    rebind: Callable[..., object] | None = None,
+    variadic: bool = False,
 ) -> FunctionType | None:
     """Return `function` with `before` and `after` called on its positional parameters, or None if that can't be.
 
     `after` runs whether the body returns or raises, and sees the parameters as the body left them. Both must take
     the function's positional parameters and must not raise. None means: no Python source, a closure, a generator, or a
     source that does not match the code; the caller then has to fall back to a wrapper.
+
+    Args:
+        function: A plain function; it stays as it is.
+        before: Called first.
+        after: Called last.
+        gate: Called first; where it returns None the function returns None at once, anything else is handed to
+            `after` as one more argument.
+        rebind: Called first; what it returns takes the place of the function's first parameter.
+        variadic: Whether the calls also get the function's `*args` as a tuple and its `**kwargs` as a dict.
     """
     if not isinstance(function, FunctionType) or function.__closure__:
         return None
+    given = {_BEFORE: before, _AFTER: after, _GATE: gate, _REBIND: rebind}
+    calls = {name: call for name, call in given.items() if call is not None}
     try:
-        code = _compile(function, before is not None, after is not None)
+        code = _compile(function, calls.keys(), variadic=variadic)
     except (OSError, SyntaxError, ValueError, IndexError, TypeError):
         return None
     if code is None:
         return None
-    return _bind(function, code, {_BEFORE: before, _AFTER: after})
+    return _bind(function, code, calls)
 
 
-def _compile(function: FunctionType, has_before: bool, has_after: bool) -> CodeType | None:
+def _compile(function: FunctionType, calls: Collection[str], *, variadic: bool) -> CodeType | None:
     """Compile the woven source; the code keeps the original's file, name, line and column numbers."""
     original = function.__code__
     lines = linecache.getlines(original.co_filename)
@@ -57,7 +74,7 @@ def _compile(function: FunctionType, has_before: bool, has_after: bool) -> CodeT
     ast.increment_lineno(tree, original.co_firstlineno - 2)
     definition.decorator_list = []
     definition.returns = None
-    _insert(definition, has_before, has_after)
+    _insert(definition, calls, variadic=variadic)
     outer = _enclose(definition)
     woven = compile(outer, original.co_filename, "exec", dont_inherit=True)
     return _find(woven, original)
@@ -68,32 +85,41 @@ def _indented(block: list[str]) -> list[str]:
     return block if block[0][:1].isspace() else [" " + line for line in block]
 
 
-def _insert(definition: ast.FunctionDef, has_before: bool, has_after: bool) -> None:
+def _insert(definition: ast.FunctionDef, calls: Collection[str], *, variadic: bool) -> None:
     """Put the calls round the body of `definition`."""
-    parameters = [*definition.args.posonlyargs, *definition.args.args]
+    arguments = definition.args
+    parameters = [item.arg for item in (*arguments.posonlyargs, *arguments.args)]
+    passed = parameters + [item.arg for item in (arguments.vararg, arguments.kwarg) if item is not None and variadic]
     body = definition.body
     docstring = body[:1] if ast.get_docstring(definition, clean=False) is not None else []
     rest = body[len(docstring) :]
     first, last = rest[0], rest[-1]
-    if has_after:
-        call = _call(_AFTER, parameters, last)
-        rest = [ast.copy_location(ast.Try(body=rest, handlers=[], orelse=[], finalbody=[call]), first)]
-    if has_before:
-        rest = [_call(_BEFORE, parameters, first), *rest]
-    definition.body = [*docstring, *rest]
+    if _AFTER in calls:
+        told = [*passed, _TICKET] if _GATE in calls else passed
+        end = _statements(f"{_AFTER}({', '.join(told)})", last)
+        rest = [ast.copy_location(ast.Try(body=rest, handlers=[], orelse=[], finalbody=end), first)]
+    start = []
+    if _BEFORE in calls:
+        start += _statements(f"{_BEFORE}({', '.join(passed)})", first)
+    if _GATE in calls:
+        start += _statements(f"{_TICKET} = {_GATE}({', '.join(passed)})\nif {_TICKET} is None:\n  return None", first)
+    if _REBIND in calls:
+        start += _statements(f"{parameters[0]} = {_REBIND}({', '.join(passed)})", first)
+    definition.body = [*docstring, *start, *rest]
 
 
-def _call(name: str, parameters: list[ast.arg], place: ast.stmt) -> ast.stmt:
-    """Build the statement `name(*parameters)` at the position of `place`."""
-    arguments: list[ast.expr] = [ast.Name(id=parameter.arg, ctx=ast.Load()) for parameter in parameters]
-    call = ast.Expr(value=ast.Call(func=ast.Name(id=name, ctx=ast.Load()), args=arguments, keywords=[]))
-    ast.copy_location(call, place)
-    return ast.fix_missing_locations(call)
+def _statements(source: str, place: ast.stmt) -> list[ast.stmt]:
+    """Parse `source` and give each of its nodes the position of `place`."""
+    module = ast.parse(source)
+    for node in ast.walk(module):
+        if isinstance(node, (ast.stmt, ast.expr)):
+            ast.copy_location(node, place)
+    return module.body
 
 
 def _enclose(definition: ast.FunctionDef) -> ast.Module:
     """Wrap `definition` in a function whose parameters are the calls: they become free variables, not globals."""
-    outer = ast.parse(f"def outer({_BEFORE}, {_AFTER}):\n    pass")
+    outer = ast.parse(f"def outer({_BEFORE}, {_AFTER}, {_GATE}, {_REBIND}):\n    pass")
     function = cast("ast.FunctionDef", outer.body[0])
     function.body = [definition]
     return ast.fix_missing_locations(outer)
@@ -124,7 +150,7 @@ def _find(module: CodeType, original: CodeType) -> CodeType | None:
     return woven
 
 
-def _bind(function: FunctionType, code: CodeType, calls: dict[str, Callable[..., object] | None]) -> FunctionType:
+def _bind(function: FunctionType, code: CodeType, calls: dict[str, Callable[..., object]]) -> FunctionType:
     """Make the function object: the original's globals, defaults and metadata, our calls as its closure."""
     cells = tuple(_cell(calls[name]) for name in code.co_freevars)
     woven = FunctionType(code, function.__globals__, function.__name__, function.__defaults__, cells)

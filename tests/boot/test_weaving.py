@@ -107,3 +107,42 @@ def test_what_cannot_be_woven_is_none() -> None:
     subjects: list[Any] = [len, lambda: held, namespace["sourceless"]]
 
     assert [None, None, None] == [weave(subject, after=lambda *_: None) for subject in subjects]
+
+
+def _greet(name: str, *rest: str, **options: str) -> list[object]:
+    """Return what it was called with."""
+    return [name, rest, options]
+
+
+def test_gate_stops_the_function_or_hands_on_its_ticket() -> None:
+    """A gate that returns None ends the function at once; what it returns otherwise reaches `after`."""
+    told: list[object] = []
+    woven = weave(
+        logging.Filterer.filter,
+        gate=lambda _, record: record,
+        after=lambda *arguments: told.append(arguments[1:]),
+    )
+    assert woven is not None
+    filterer = logging.Filterer()
+
+    assert (woven(filterer, None), told) == (None, [])
+    woven(filterer, 7)
+    assert told == [(7, 7)]
+
+
+def test_rebind_replaces_the_first_parameter() -> None:
+    """The body runs with what `rebind` returned in place of its first parameter."""
+    woven = weave(_greet, rebind=lambda name: name.upper())
+    assert woven is not None
+
+    assert woven("ada", "x", y="z") == ["ADA", ("x",), {"y": "z"}]
+
+
+def test_variadic_calls_get_everything() -> None:
+    """With `variadic` the calls see the tuple and the dict of the remaining arguments."""
+    told: list[object] = []
+    woven = weave(_greet, before=lambda *arguments: told.append(arguments), variadic=True)
+    assert woven is not None
+    woven("ada", "x", y="z")
+
+    assert told == [("ada", ("x",), {"y": "z"})]

@@ -1,0 +1,187 @@
+"""Attributes on their way into either encoding: redacted, encoded, and remembered while they are likely to come again.
+
+Most pairs of a service come again and again (its routes, its methods, its status codes), so the common path is one
+look-up for a pair, and redaction sees each remembered pair once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from clew import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from clew.entry import ExceptionEntry, LogEntry
+
+MAX_PAIRS: Final = 4096
+"""Pairs that one cache remembers; past it all are forgotten at once, which costs less than keeping an order."""
+
+MAX_PAIR_CHARS: Final = 256
+"""Longer values are not remembered: they seldom come again and would make the cache large."""
+
+MAX_TEXTS: Final = 256
+MAX_TEXT_CHARS: Final = 8192
+
+_CODE: Final = (schema.CODE_FILE_PATH, schema.CODE_FUNCTION_NAME, schema.CODE_LINE_NUMBER)
+_THREAD: Final = (schema.THREAD_ID, schema.THREAD_NAME)
+_EXCEPTION: Final = (schema.EXCEPTION_TYPE, schema.EXCEPTION_MESSAGE, schema.EXCEPTION_STACKTRACE)
+_OWN: Final = frozenset(
+    (*_CODE, *_THREAD, *_EXCEPTION, schema.ERROR_FINGERPRINT, schema.CORRELATION_ID, schema.LOG_RECORD_UID)
+)
+
+
+class Redactor(Protocol):
+    """What takes secrets out; both return their argument itself where there is none. Safe from any thread."""
+
+    def text(self, text: str, /) -> str:
+        """Return `text` without secrets."""
+
+    def attributes(self, attributes: Mapping[str, Any], /) -> Mapping[str, Any]:
+        """Return `attributes` without secrets, nested ones included."""
+
+    def __hash__(self) -> int:
+        """Return a hash: an encoder is kept for each redactor."""
+
+
+class PairCache:
+    """Encodes attributes with `write`, which makes one pair's bytes; safe from any thread."""
+
+    def __init__(self, write: Callable[[str, object], bytes], redact: Redactor | None) -> None:
+        self._write = write
+        self._redact = redact
+        self._strings: dict[tuple[str, str], bytes] = {}
+        self._scalars: dict[tuple[str, type, object], bytes] = {}
+        self._texts: dict[str, str] = {}
+
+    def encode(self, attributes: Mapping[str, Any]) -> list[bytes]:
+        """Encode each pair, in order."""
+        strings, scalars = self._strings, self._scalars
+        pairs: list[bytes | None] = []
+        for key, value in attributes.items():
+            kind = value.__class__
+            if kind is str:
+                pairs.append(strings.get((key, value)) or self._remember_string(key, value))
+            elif kind is int or kind is bool:
+                pairs.append(scalars.get((key, kind, value)) or self._remember_scalar(key, value))
+            else:
+                pairs.append(self._encode_pair(key, value))
+        return pairs  # type: ignore[return-value]  # no pair encodes to nothing
+
+    def text(self, text: str) -> str:
+        """Return `text` without secrets."""
+        if self._redact is None:
+            return text
+        redacted = self._texts.get(text)
+        if redacted is None:
+            redacted = self._redact.text(text)
+            if len(text) <= MAX_TEXT_CHARS:
+                _remember(self._texts, text, redacted, MAX_TEXTS)
+        return redacted
+
+    def value(self, value: Any) -> Any:
+        """Return a body that is not text without secrets."""
+        if self._redact is None or not isinstance(value, (dict, list, tuple)):
+            return value
+        return next(iter(self._redact.attributes({"body": value}).values()), None)
+
+    def own(self, key: str, value: object) -> bytes:
+        """Encode a pair of Clew's own that seldom comes again, as it is."""
+        return self._write(key, value)
+
+    def _encode_pair(self, key: str, value: object) -> bytes:
+        if self._redact is not None:
+            ((key, value),) = self._redact.attributes({key: value}).items()
+        return self._write(key, value)
+
+    def _remember_string(self, key: str, value: str) -> bytes:
+        pair = self._encode_pair(key, value)
+        if len(value) <= MAX_PAIR_CHARS and key.__class__ is str:
+            _remember(self._strings, (key, value), pair, MAX_PAIRS)
+        return pair
+
+    def _remember_scalar(self, key: str, value: object) -> bytes:
+        pair = self._encode_pair(key, value)
+        if key.__class__ is str:
+            _remember(self._scalars, (key, value.__class__, value), pair, MAX_PAIRS)
+        return pair
+
+
+def _remember(cache: dict[Any, Any], key: object, value: object, limit: int) -> None:
+    """Store one more item, all others forgotten where there are too many."""
+    if len(cache) >= limit:
+        cache.clear()
+    cache[key] = value
+
+
+class LogAttributes:
+    """Encodes all attributes of a log entry: the caller's, then those that follow from the entry's own fields."""
+
+    def __init__(self, pairs: PairCache, separator: bytes) -> None:
+        self._pairs = pairs
+        self._separator = separator
+        self._groups: dict[tuple[object, ...], bytes] = {}
+
+    def encode(self, entry: LogEntry) -> list[bytes]:
+        """Encode the attributes of `entry`, to be joined with the separator, as a group of pairs already is."""
+        _, _, _, _, _, _, _, _, _, correlation_id, attributes, code, thread, exception, uid, _, _ = entry
+        if attributes:
+            if not _OWN.isdisjoint(attributes):
+                attributes = _without_own(entry)
+            encoded = self._pairs.encode(attributes)
+        else:
+            encoded = []
+        groups = self._groups
+        if code is not None:
+            encoded.append(groups.get(code) or self._group(code, _CODE))
+        if thread is not None:
+            encoded.append(groups.get(thread) or self._group(thread, _THREAD))
+        if exception is not None:
+            encoded.extend(self._exception(exception))
+        if correlation_id is not None:
+            encoded.append(groups.get((correlation_id,)) or self._group((correlation_id,), (schema.CORRELATION_ID,)))
+        if uid is not None:
+            encoded.append(self._pairs.own(schema.LOG_RECORD_UID, uid))
+        return encoded
+
+    def _group(self, values: tuple[object, ...], keys: tuple[str, ...]) -> bytes:
+        """Encode pairs that come together and remember them as one."""
+        group = self._separator.join(map(self._pairs.own, keys, values))
+        _remember(self._groups, values, group, MAX_PAIRS)
+        return group
+
+    def _exception(self, exception: ExceptionEntry) -> list[bytes]:
+        own, text = self._pairs.own, self._pairs.text
+        pairs = [
+            own(schema.EXCEPTION_TYPE, exception.type),
+            own(schema.EXCEPTION_MESSAGE, text(exception.message)),
+            own(schema.EXCEPTION_STACKTRACE, text(exception.stacktrace)),
+        ]
+        if exception.fingerprint is not None:
+            pairs.append(own(schema.ERROR_FINGERPRINT, exception.fingerprint))
+        return pairs
+
+
+def own_attributes(entry: LogEntry) -> dict[str, Any]:
+    """Return the attributes that follow from the entry's own fields."""
+    own: dict[str, Any] = {}
+    if entry.code is not None:
+        own.update(zip(_CODE, entry.code, strict=True))
+    if entry.thread is not None:
+        own.update(zip(_THREAD, entry.thread, strict=True))
+    if entry.exception is not None:
+        own.update(zip(_EXCEPTION, entry.exception, strict=False))
+        if entry.exception.fingerprint is not None:
+            own[schema.ERROR_FINGERPRINT] = entry.exception.fingerprint
+    if entry.correlation_id is not None:
+        own[schema.CORRELATION_ID] = entry.correlation_id
+    if entry.uid is not None:
+        own[schema.LOG_RECORD_UID] = entry.uid
+    return own
+
+
+def _without_own(entry: LogEntry) -> dict[str, Any]:
+    """Return the caller's attributes without those that the entry sets itself: a key may stand once in a record."""
+    own = own_attributes(entry)
+    return {key: value for key, value in (entry.attributes or {}).items() if key not in own}

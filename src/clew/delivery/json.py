@@ -1,0 +1,265 @@
+"""Batches to OTLP JSON, one request per line: what files hold, and what the Collector's file exporter writes too.
+
+The mapping is protobuf's JSON mapping with OTLP's own exceptions: hex IDs, enums as numbers
+(https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding). 64-bit numbers are strings, bytes base64.
+"""
+
+from __future__ import annotations
+
+import functools
+from base64 import b64encode
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics as encode_message
+
+from clew.delivery import value as values
+from clew.delivery.encoding import Encoded, Encoder, count_points, redacted_metrics
+from clew.delivery.sdk import dropped_of, items_of
+from clew.delivery.transcode import line_from_message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from opentelemetry.sdk.metrics.export import MetricsData
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from clew.delivery.attributes import Redactor
+    from clew.entry import LogEntry, Scope
+
+_HAS_IS_REMOTE: Final = 0x100
+_IS_REMOTE: Final = 0x200
+
+_NAMES: Final = {
+    "logs": (b"resourceLogs", b"scopeLogs", b"logRecords"),
+    "traces": (b"resourceSpans", b"scopeSpans", b"spans"),
+}
+
+
+def encode_logs(entries: Sequence[LogEntry], resource: Resource, *, redact: Redactor | None = None) -> Encoded:
+    """Encode log entries as one line."""
+    return _encoder(redact).encode_logs(entries, resource)
+
+
+def encode_spans(
+    spans: Sequence[ReadableSpan], resource: Resource | None = None, *, redact: Redactor | None = None
+) -> Encoded:
+    """Encode spans as one line; without `resource`, each under its own."""
+    return _encoder(redact).encode_spans(spans, resource)
+
+
+def encode_metrics(data: MetricsData, *, redact: Redactor | None = None) -> Encoded:
+    """Encode metrics as one line, by way of upstream's message."""
+    count = count_points(data)
+    try:
+        return Encoded(line_from_message(encode_message(redacted_metrics(data, redact))), count, 0)
+    except Exception:  # noqa: BLE001 - whatever a data point holds, the caller goes on
+        return Encoded(b'{"resourceMetrics":[]}\n', 0, count)
+
+
+class JsonEncoder(Encoder):
+    """OTLP JSON, put together from encoded parts so that a pair is encoded once and not once per record."""
+
+    pair_separator = b","
+
+    def __init__(self, redact: Redactor | None) -> None:
+        super().__init__(redact)
+        self._severities: dict[tuple[int, str], bytes] = {}
+
+    def pair(self, key: str, value: object) -> bytes:
+        """Encode one attribute."""
+        name = key if key.__class__ is str else values.key(key)
+        return orjson.dumps({"key": values.text(name), "value": any_value(value)})
+
+    def log(self, entry: LogEntry) -> bytes:
+        """Encode a LogRecord."""
+        time_ns, number, text, _, body, event_name, trace_id, span_id, flags, *_, observed_ns, dropped = entry
+        observed = time_ns if observed_ns is None else observed_ns
+        parts = [
+            b'{"timeUnixNano":"%d","observedTimeUnixNano":"%d"' % (_unsigned(time_ns), _unsigned(observed)),
+            self._severities.get((number, text)) or self._severity(number, text),
+            b',"body":' + self._body(body),
+            _attributes(self.log_attributes.encode(entry)),
+        ]
+        if dropped:
+            parts.append(b',"droppedAttributesCount":%d' % dropped)
+        if flags:
+            parts.append(b',"flags":%d' % flags)
+        if trace_id:
+            parts.append(b',"traceId":"%s"' % trace_id.to_bytes(16, "big").hex().encode())
+        if span_id:
+            parts.append(b',"spanId":"%s"' % span_id.to_bytes(8, "big").hex().encode())
+        if event_name:
+            parts.append(b',"eventName":' + string(event_name))
+        parts.append(b"}")
+        return b"".join(parts)
+
+    def _severity(self, number: int, text: str) -> bytes:
+        severity = b',"severityNumber":%d' % number + (b',"severityText":' + string(text) if text else b"")
+        if len(self._severities) < 256:  # noqa: PLR2004 - a level is one of a handful; made-up ones are not kept
+            self._severities[number, text] = severity
+        return severity
+
+    def _body(self, body: Any) -> bytes:
+        if body.__class__ is str:
+            return b'{"stringValue":' + string(self.pairs.text(body)) + b"}"
+        return orjson.dumps(any_value(self.pairs.value(body)))
+
+    def span(self, fields: tuple[Any, ...]) -> bytes:
+        """Encode a Span."""
+        context, parent, name, kind, start_ns, end_ns, attributes, events, links, status, _, _ = fields
+        trace_id, span_id, _, _, trace_state, _ = context
+        parts = [
+            b'{"traceId":"%s","spanId":"%s"'
+            % (trace_id.to_bytes(16, "big").hex().encode(), span_id.to_bytes(8, "big").hex().encode()),
+            b',"traceState":' + string(trace_state.to_header()) if trace_state else b"",
+            b',"parentSpanId":"%s"' % parent[1].to_bytes(8, "big").hex().encode() if parent else b"",
+            b',"flags":%d' % (_HAS_IS_REMOTE | _IS_REMOTE if parent and parent[2] else _HAS_IS_REMOTE),
+            b',"name":%s,"kind":%d' % (string(name), kind.value + 1),
+            b',"startTimeUnixNano":"%d"' % _unsigned(start_ns or 0),
+            b',"endTimeUnixNano":"%d"' % _unsigned(end_ns or 0),
+        ]
+        if attributes:
+            parts.append(_attributes(self.pairs.encode(items_of(attributes))))
+        if events:
+            parts.append(b',"events":[%s]' % b",".join([self._event(event) for event in events]))
+        if links:
+            parts.append(b',"links":[%s]' % b",".join([self._link(link) for link in links]))
+        parts.append(_dropped(attributes, b"Attributes") + _dropped(events, b"Events") + _dropped(links, b"Links"))
+        if status is not None:
+            parts.append(b',"status":' + self._status(status))
+        parts.append(b"}")
+        return b"".join(parts)
+
+    def _event(self, event: Any) -> bytes:
+        head = b'{"timeUnixNano":"%d","name":%s' % (_unsigned(event.timestamp or 0), string(event.name))
+        pairs = self.pairs.encode(items_of(event.attributes))
+        return head + _attributes(pairs) + _dropped(event.attributes, b"Attributes") + b"}"
+
+    def _link(self, link: Any) -> bytes:
+        context = link.context
+        head = b'{"traceId":"%s","spanId":"%s"' % (
+            context.trace_id.to_bytes(16, "big").hex().encode(),
+            context.span_id.to_bytes(8, "big").hex().encode(),
+        )
+        pairs = self.pairs.encode(items_of(link.attributes))
+        flags = b',"flags":%d}' % (_HAS_IS_REMOTE | _IS_REMOTE if context.is_remote else _HAS_IS_REMOTE)
+        return head + _attributes(pairs) + _dropped(link.attributes, b"Attributes") + flags
+
+    def _status(self, status: Any) -> bytes:
+        encoded: dict[str, object] = {}
+        if status.description:
+            encoded["message"] = values.text(self.pairs.text(status.description))
+        if status.status_code.value:
+            encoded["code"] = status.status_code.value
+        return orjson.dumps(encoded)
+
+    def resource_header(self, attributes: Mapping[str, Any], schema_url: str | None) -> bytes:
+        """Encode the fields of ResourceLogs and ResourceSpans that are not records."""
+        return b'"resource":{%s}' % _attributes(self.pairs.encode(attributes))[1:] + _schema_url(schema_url)
+
+    def scope_header(self, scope: Scope) -> bytes:
+        """Encode the fields of ScopeLogs and ScopeSpans that are not records."""
+        version = b',"version":' + string(scope.version) if scope.version else b""
+        encoded = b'"name":' + string(scope.name) + version + _attributes(self.pairs.encode(scope.attributes))
+        return b'"scope":{%s}' % encoded + _schema_url(scope.schema_url)
+
+    def request(self, signal: str, groups: Mapping[bytes, Mapping[bytes, Sequence[bytes]]]) -> bytes:
+        """Put one line together."""
+        of_resource, of_scope, of_record = _NAMES[signal]
+        resources = [
+            b'{%s,"%s":[%s]}'
+            % (
+                resource,
+                of_scope,
+                b",".join(
+                    b'{%s,"%s":[%s]}' % (scope, of_record, b",".join(records)) for scope, records in scopes.items()
+                ),
+            )
+            for resource, scopes in groups.items()
+        ]
+        return b'{"%s":[%s]}\n' % (of_resource, b",".join(resources))
+
+
+def string(text: str) -> bytes:
+    """Encode `text` as a JSON string."""
+    return orjson.dumps(values.text(text))
+
+
+def any_value(value: object, depth: int = 0) -> dict[str, Any]:
+    """Return an AnyValue as what its JSON holds; any object at all goes in."""
+    write = _WRITERS.get(value.__class__)
+    if write is None:
+        return any_value(values.plain(value), depth)
+    return write(value, depth)
+
+
+def _integer(value: int, _depth: int) -> dict[str, Any]:
+    number = values.integer(value)
+    return {"stringValue": number} if isinstance(number, str) else {"intValue": str(number)}
+
+
+def _double(value: float, _depth: int) -> dict[str, Any]:
+    if isfinite(value):
+        return {"doubleValue": value}
+    return {"doubleValue": "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"}  # noqa: PLR0124 - NaN alone differs from itself
+
+
+def _array(value: list[Any] | tuple[Any, ...], depth: int) -> dict[str, Any]:
+    if depth >= values.MAX_DEPTH:
+        return {"stringValue": values.TOO_DEEP}
+    return {"arrayValue": {"values": [any_value(item, depth + 1) for item in value]}}
+
+
+def _mapping(value: dict[Any, Any], depth: int) -> dict[str, Any]:
+    if depth >= values.MAX_DEPTH:
+        return {"stringValue": values.TOO_DEEP}
+    pairs = [{"key": values.key(key), "value": any_value(item, depth + 1)} for key, item in value.items()]
+    return {"kvlistValue": {"values": pairs}}
+
+
+_WRITERS: Final[dict[type, Callable[[Any, int], dict[str, Any]]]] = {
+    type(None): lambda _value, _depth: {},
+    bool: lambda value, _depth: {"boolValue": value},
+    str: lambda value, _depth: {"stringValue": values.text(value)},
+    int: _integer,
+    float: _double,
+    bytes: lambda value, _depth: {"bytesValue": b64encode(value).decode()},
+    list: _array,
+    tuple: _array,
+    dict: _mapping,
+}
+"""How each type is written."""
+
+
+def _attributes(pairs: list[bytes]) -> bytes:
+    return b',"attributes":[%s]' % b",".join(pairs) if pairs else b""
+
+
+def _schema_url(schema_url: str | None) -> bytes:
+    return b',"schemaUrl":' + string(schema_url) if schema_url else b""
+
+
+def _dropped(bounded: object, what: bytes) -> bytes:
+    """Encode a count of items that the SDK's limits cut off."""
+    dropped = dropped_of(bounded)
+    return b',"dropped%sCount":%d' % (what, dropped) if dropped else b""
+
+
+def _unsigned(time_ns: int) -> int:
+    """Return `time_ns`.
+
+    Raises:
+        OverflowError: If it does not fit into 64 unsigned bits, as protobuf would.
+    """
+    if not 0 <= time_ns < 2**64:
+        raise OverflowError(time_ns)
+    return time_ns
+
+
+@functools.lru_cache(maxsize=4)
+def _encoder(redact: Redactor | None) -> JsonEncoder:
+    """Return the encoder of a redactor: what is remembered was redacted by it."""
+    return JsonEncoder(redact)

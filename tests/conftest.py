@@ -1,0 +1,29 @@
+"""Fixtures for all tests: no variable of the tester's reaches them, and an OTLP receiver."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from receiver import Receiver
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("OTEL_", "CLEW_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Run an OTLP receiver in threads of this process."""
+    from receiver import Receiver  # noqa: PLC0415 - gRPC is slow to import and few tests need it
+
+    with Receiver() as started:
+        yield started

@@ -1,0 +1,184 @@
+"""The hook on the SDK's `Tracer.start_span`: each span gets its correlation ID, each root span its trace ID.
+
+A root span is a true root: no parent is invented, the sampler is asked with the final trace ID, and the ID is in the
+start attributes, so samplers and span processors see it. The hook sits on the class, so it serves tracers made
+before it, any configurator, and providers from a configuration file.
+"""
+
+from __future__ import annotations
+
+import functools
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from opentelemetry.context import Context, get_current
+from opentelemetry.sdk.trace import Tracer
+from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
+from opentelemetry.trace import SpanKind, get_current_span
+
+from clew import diagnostics
+from clew.correlation.context import MARK, SPAN_KEY, correlation_id_in, mark, process_context
+from clew.correlation.ids import new_span_id, new_trace_id, reshape, trace_id_hex
+from clew.correlation.origin import baggage_correlation_id, configure, new_origin, origin_for, origin_in
+from clew.schema import CORRELATION_ID
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentelemetry.trace import Span
+
+    from clew.settings import Settings
+
+_HOOK: Final = "_clew_hook"
+"""The attribute by which `install` knows its own hook."""
+
+_REQUESTS: Final = frozenset({SpanKind.SERVER, SpanKind.CONSUMER})
+"""Kinds whose root spans begin a request of their own, whatever the process was started in."""
+
+
+class _Root:
+    """The trace ID that one root span is to take, handed to the ID generator for the length of one call."""
+
+    __slots__ = ("is_random", "trace_id")
+
+    def __init__(self, trace_id: int, is_random: bool) -> None:
+        self.trace_id = trace_id
+        self.is_random = is_random
+
+    def take(self) -> int:
+        """Return the trace ID once, then 0: a span that a sampler starts meanwhile is another one."""
+        trace_id, self.trace_id = self.trace_id, 0
+        return trace_id
+
+
+_Start: TypeAlias = "tuple[Context | None, str, _Root | None]"
+"""How one span is to start: its context, its correlation ID, its trace ID if it is a root. A plain tuple, for speed."""
+
+
+_root: ContextVar[_Root | None] = ContextVar("clew_root", default=None)
+
+
+class CorrelationIdGenerator(IdGenerator):
+    """The tracer's own ID generator, except for the trace ID of a root span that belongs to a request.
+
+    Where the tracer has the SDK's default one, IDs come from the operating system instead of the program's `random`.
+    No ID of ours is shaped like a UUID.
+    """
+
+    def __init__(self, inner: IdGenerator) -> None:
+        """Take over from `inner`."""
+        is_default = type(inner) is RandomIdGenerator
+        self.inner = inner
+        self._new_trace_id: Callable[[], int] = new_trace_id if is_default else inner.generate_trace_id
+        self._new_span_id: Callable[[], int] = new_span_id if is_default else inner.generate_span_id
+
+    def generate_span_id(self) -> int:
+        """Return a new span ID."""
+        return self._new_span_id()
+
+    def generate_trace_id(self) -> int:
+        """Return the trace ID that the root span being started is to take, or a new one."""
+        root = _root.get()
+        return (root.take() if root is not None else 0) or reshape(self._new_trace_id())
+
+    def is_trace_id_random(self) -> bool:
+        """Return False for a trace ID that follows from a correlation ID: who sends the ID may have chosen it."""
+        root = _root.get()
+        return (root is None or root.is_random) and self.inner.is_trace_id_random()
+
+
+def install(settings: Settings) -> None:
+    """Hook the SDK's tracer. Idempotent; every tracer follows, old and new."""
+    configure(settings)
+    if not _is_installed():
+        Tracer.start_span = _hook(Tracer.start_span)  # type: ignore[method-assign]  # the SDK has no place for this
+
+
+def uninstall() -> None:
+    """Take the hook away, unless someone has hooked over it."""
+    if _is_installed():
+        Tracer.start_span = Tracer.start_span.__wrapped__  # type: ignore[attr-defined, method-assign]  # ours has one
+
+
+def _is_installed() -> bool:
+    return getattr(Tracer.start_span, _HOOK, False)
+
+
+def _hook(original: Callable[..., Span]) -> Callable[..., Span]:
+    """Make the hook over `original`; whatever goes wrong in ours, the span starts as it would without."""
+
+    @functools.wraps(original)
+    def start_span(  # noqa: PLR0913, PLR0917 - upstream's signature
+        self: Tracer,
+        name: str,
+        context: Context | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: Any = None,
+        links: Any = (),
+        start_time: int | None = None,
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
+        **more: Any,
+    ) -> Span:
+        rest = (links, start_time, record_exception, set_status_on_exception)
+        try:
+            start = _plan(self, context, kind)
+            first = {CORRELATION_ID: start[1]}
+            merged = {**first, **attributes} if attributes else first
+        except Exception as error:  # noqa: BLE001 - the application's span starts in any case
+            _tell(error)
+            return original(self, name, context, kind, attributes, *rest, **more)
+        if start[2] is None:
+            span = original(self, name, start[0], kind, merged, *rest, **more)
+        else:
+            token = _root.set(start[2])
+            try:
+                span = original(self, name, start[0], kind, merged, *rest, **more)
+            finally:
+                _root.reset(token)
+        _finish(span, start[1])
+        return span
+
+    setattr(start_span, _HOOK, True)
+    return start_span
+
+
+def _plan(tracer: Tracer, context: Context | None, kind: SpanKind) -> _Start:
+    """Decide how a span that is asked for in `context` starts."""
+    if type(tracer.id_generator) is not CorrelationIdGenerator:
+        tracer.id_generator = CorrelationIdGenerator(tracer.id_generator)
+    here = get_current() if context is None else context
+    inherited: str | None = getattr(here.get(SPAN_KEY), MARK, None)
+    if inherited is not None:
+        return context, inherited, None
+    parent = get_current_span(here).get_span_context()
+    if parent.is_valid:
+        return context, correlation_id_in(here) or trace_id_hex(parent.trace_id), None
+    return _plan_root(tracer, context, here, kind)
+
+
+def _plan_root(tracer: Tracer, context: Context | None, here: Context, kind: SpanKind) -> _Start:
+    """Decide how a span without a parent starts."""
+    origin = origin_in(here)
+    if origin is None and context is None and kind not in _REQUESTS:
+        started_in = process_context()
+        if started_in is not None:
+            return _plan(tracer, Context({**here, **started_in}), SpanKind.SERVER)
+    if origin is None:
+        found = baggage_correlation_id(here)
+        origin = origin_for(found) if found else new_origin(tracer.id_generator.generate_trace_id())
+    return context, origin.correlation_id, _Root(origin.trace_id, origin.is_random)
+
+
+def _finish(span: Span, correlation_id: str) -> None:
+    """Leave the ID on the span, and in its attributes where a sampler has dropped those given at the start."""
+    try:
+        mark(span, correlation_id)
+        if span.is_recording() and CORRELATION_ID not in span.attributes:  # type: ignore[attr-defined]  # the SDK's spans have them
+            span.set_attribute(CORRELATION_ID, correlation_id)
+    except Exception as error:  # noqa: BLE001 - the span has started; it is the application's
+        _tell(error)
+
+
+def _tell(error: Exception) -> None:
+    diagnostics.report("correlation-span", f"a span goes without its correlation ID: {type(error).__name__}: {error}")

@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test test-all lint bench docs clean
+.PHONY: demo test test-all test-stack lint bench docs clean
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -20,6 +20,11 @@ test: $(VENV)/ready
 
 test-all: $(VENV)/ready
 	$(PYTEST) -n 2 -m 'not stack'
+
+# Real servers, built with Go once into ~/.cache/clew-stack (about 15 minutes on two cores).
+test-stack: $(VENV)/ready
+	$(BIN)/python tests/stack/build.py
+	$(PYTEST) -m stack tests/stack
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

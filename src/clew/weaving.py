@@ -30,6 +30,7 @@ def weave(
     after: Callable[..., object] | None = None,
     gate: Callable[..., object] | None = None,
     rebind: Callable[..., object] | None = None,
+    rebound: str | None = None,
     variadic: bool = False,
 ) -> FunctionType | None:
     """Return `function` with `before` and `after` called on its positional parameters, or None if that can't be.
@@ -44,7 +45,8 @@ def weave(
         after: Called last.
         gate: Called first; where it returns None the function returns None at once, anything else is handed to
             `after` as one more argument.
-        rebind: Called first; what it returns takes the place of the function's first parameter.
+        rebind: Called first; what it returns takes the place of the parameter `rebound`.
+        rebound: The name of a positional parameter, the first one by default.
         variadic: Whether the calls also get the function's `*args` as a tuple and its `**kwargs` as a dict.
     """
     if not isinstance(function, FunctionType) or function.__closure__:
@@ -52,7 +54,7 @@ def weave(
     given = {_BEFORE: before, _AFTER: after, _GATE: gate, _REBIND: rebind}
     calls = {name: call for name, call in given.items() if call is not None}
     try:
-        code = _compile(function, calls.keys(), variadic=variadic)
+        code = _compile(function, calls.keys(), rebound, variadic=variadic)
     except (OSError, SyntaxError, ValueError, IndexError, TypeError):
         return None
     if code is None:
@@ -60,7 +62,7 @@ def weave(
     return _bind(function, code, calls)
 
 
-def _compile(function: FunctionType, calls: Collection[str], *, variadic: bool) -> CodeType | None:
+def _compile(function: FunctionType, calls: Collection[str], rebound: str | None, *, variadic: bool) -> CodeType | None:
     """Compile the woven source; the code keeps the original's file, name, line and column numbers."""
     original = function.__code__
     lines = linecache.getlines(original.co_filename)
@@ -74,7 +76,7 @@ def _compile(function: FunctionType, calls: Collection[str], *, variadic: bool) 
     ast.increment_lineno(tree, original.co_firstlineno - 2)
     definition.decorator_list = []
     definition.returns = None
-    _insert(definition, calls, variadic=variadic)
+    _insert(definition, calls, rebound, variadic=variadic)
     outer = _enclose(definition)
     woven = compile(outer, original.co_filename, "exec", dont_inherit=True)
     return _find(woven, original)
@@ -85,7 +87,7 @@ def _indented(block: list[str]) -> list[str]:
     return block if block[0][:1].isspace() else [" " + line for line in block]
 
 
-def _insert(definition: ast.FunctionDef, calls: Collection[str], *, variadic: bool) -> None:
+def _insert(definition: ast.FunctionDef, calls: Collection[str], rebound: str | None, *, variadic: bool) -> None:
     """Put the calls round the body of `definition`."""
     arguments = definition.args
     parameters = [item.arg for item in (*arguments.posonlyargs, *arguments.args)]
@@ -104,7 +106,8 @@ def _insert(definition: ast.FunctionDef, calls: Collection[str], *, variadic: bo
     if _GATE in calls:
         start += _statements(f"{_TICKET} = {_GATE}({', '.join(passed)})\nif {_TICKET} is None:\n  return None", first)
     if _REBIND in calls:
-        start += _statements(f"{parameters[0]} = {_REBIND}({', '.join(passed)})", first)
+        place = parameters.index(rebound) if rebound else 0
+        start += _statements(f"{parameters[place]} = {_REBIND}({', '.join(passed)})", first)
     definition.body = [*docstring, *start, *rest]
 
 

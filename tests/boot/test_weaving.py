@@ -146,3 +146,16 @@ def test_variadic_calls_get_everything() -> None:
     woven("ada", "x", y="z")
 
     assert told == [("ada", ("x",), {"y": "z"})]
+
+
+def _address(name: str, greeting: str = "hello") -> str:
+    return f"{greeting} {name}"
+
+
+def test_a_named_parameter_can_be_rebound() -> None:
+    """The parameter that is named gets what the call makes of them all; a name that is none weaves nothing."""
+    woven = weave(_address, rebind=lambda name, greeting: f"{greeting}, dear", rebound="greeting")
+
+    assert woven is not None
+    assert "hello, dear Ann" == woven("Ann")
+    assert weave(_address, rebind=lambda *_: None, rebound="missing") is None

@@ -1,0 +1,101 @@
+"""The `clew` command: finds its commands, and turns errors into one line and an exit status."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any, Final, NoReturn
+
+import click
+
+from clew import __version__
+from clew.errors import ClewError
+
+DONE: Final = 0
+FAILED: Final = 1
+"""An error, or nothing was found."""
+USAGE: Final = 2
+INTERRUPTED: Final = 130
+PIPE_CLOSED: Final = 141
+"""What a shell shows for a program that a closed pipe ended, as `head` does."""
+
+ERRORS_PAGE: Final = "docs/reference/errors.md"
+
+COMMANDS: Final = {
+    "trace": ("clew.desk.commands.trace", "Show what one request did, over all services."),
+    "logs": ("clew.desk.commands.logs", "Show log records, filtered; follow them."),
+    "id": ("clew.desk.commands.id", "Tell what an ID stands for, and where to look it up."),
+}
+"""Each command's module and what it does in a line, so that listing them loads none; the function has the command's name."""
+
+
+class Commands(click.Group):
+    """Loads a command when it is asked for: starting `clew` takes as long as one command needs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the commands in the order in which a person meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load one command, or None if there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands in the help without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="clew")
+def clew() -> None:
+    """Follow one request through every log line, span and error, from files alone.
+
+    Commands read the folder in CLEW_DIR, or the files and folders that are named. Times are written as people do: '10 minutes ago'.
+
+    \b
+    Example:
+      clew trace order-4711
+      clew logs --since '10 minutes ago' --level WARNING
+
+    Shell completion: eval "$(_CLEW_COMPLETE=bash_source clew)", likewise zsh and fish.
+    """
+
+
+def run(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 done, 1 an error or nothing found, 2 wrong usage, 130 interrupted, 141 the pipe was closed."""
+    sys.exit(_status(arguments))
+
+
+def _status(arguments: list[str] | None) -> int:
+    """Run a command and return its exit status; each error is one line on stderr."""
+    try:
+        result: Any = clew.main(arguments, prog_name="clew", standalone_mode=False)
+        sys.stdout.flush()
+    except click.UsageError as error:
+        error.show()
+        return USAGE
+    except click.ClickException as error:
+        _tell(error.format_message())
+        return FAILED
+    except ClewError as error:
+        _tell(f"{error} (see {ERRORS_PAGE}#{error.slug})")
+        return FAILED
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # What is still buffered would fail again, with a message, when the interpreter flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except OSError as error:
+        _tell(f"{error.filename or 'file'}: {error.strerror or error}")
+        return FAILED
+    return result if isinstance(result, int) else DONE
+
+
+def _tell(message: str) -> None:
+    click.echo(f"clew: {' '.join(message.splitlines())}", err=True)

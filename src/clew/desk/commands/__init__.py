@@ -1,0 +1,1 @@
+"""The commands of `clew`, one module each; a module's function has the module's name."""

@@ -1,0 +1,89 @@
+"""`clew collector`: the shipped Collector configuration, printed, checked or run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from clew import settings
+from clew.desk import collector as desk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+@click.group
+def collector() -> None:
+    r"""Print, check or run the Collector configuration that ships with Clew.
+
+    OVERLAY is what the Collector shall do; `files` if none is named.
+
+    \b
+    Overlays:
+      files        rotated OTLP-JSON files, which clew reads
+      jaeger       traces to Jaeger
+      grafana      traces to Tempo, logs to Loki, metrics to Prometheus
+      agent        everything to the gateways, each trace whole to one of them
+      gateway      request metrics of all traces, then tail sampling; with a destination
+      stdout-logs  reads JSON lines that programs print; with a destination
+      redaction    masks secrets in every pipeline
+      auth         receivers ask for the token in OTELCOL_TOKEN
+
+    \b
+    Example:
+      clew collector run files redaction
+    """
+
+
+def _configuration(command: F) -> F:
+    """Add OVERLAY and `--config`; the command gets the files to load, in order, as `files`."""
+
+    def collect(context: click.Context, _: click.Parameter, overlays: tuple[str, ...]) -> list[Path]:
+        extra = context.params.pop("extra", ())
+        return desk.config_files(overlays or ("files",), extra)
+
+    command = click.argument("files", metavar="[OVERLAY]...", nargs=-1, callback=collect)(command)
+    return click.option(
+        "--config",
+        "extra",
+        multiple=True,
+        is_eager=True,
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="A file of your own, merged last; may be repeated.",
+    )(command)
+
+
+@collector.command
+@_configuration
+def config(files: list[Path]) -> None:
+    """Print the configuration as one file."""
+    click.echo(desk.merged_text(files), nl=False)
+
+
+@collector.command
+@_configuration
+def validate(files: list[Path]) -> None:
+    """Have a real Collector check the configuration: CLEW_OTELCOL, one on the path, or Docker."""
+    program, environ = _program()
+    desk.validate(program, files, environ)
+    click.echo(f"{program.path} accepts {', '.join(path.name for path in files)}")
+
+
+@collector.command
+@_configuration
+def run(files: list[Path]) -> None:
+    """Run a Collector: CLEW_OTELCOL, one on the path, or Docker.
+
+    It listens on 127.0.0.1, ports 4317 and 4318. Its files are in CLEW_DIR, where the other commands find them.
+    """
+    program, environ = _program()
+    desk.run(program, files, environ)
+
+
+def _program() -> tuple[desk.Program, dict[str, str]]:
+    environ = settings.process_environment()
+    return desk.find_program(environ), desk.environment(environ, settings.read_process().folder)

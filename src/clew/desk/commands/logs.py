@@ -1,0 +1,80 @@
+"""`clew logs`: log records of all services in order of time, filtered, followed."""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from clew.desk import options, ordering, plain, query, terminal
+from clew.errors import NoDataError
+from clew.files.reader import reading
+from clew.files.reader.records import LogRow, ReadStats
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from clew.desk.options import Place
+    from clew.files.reader.sources import Source
+
+_REMEMBERED = 100_000
+"""Records in which a repeat is told: repeats have the same time, so they are near."""
+
+
+@click.command
+@options.place
+@options.log_filters
+@click.option("--limit", "-n", type=click.IntRange(min=1), help="Only the last so many records.")
+@options.json_output
+def logs(place: Place, *, limit: int | None, as_data: bool, **filters: Any) -> None:
+    """Show log records of all services in order of time.
+
+    Reads OTLP JSON lines of Clew and of the Collector, JSON logs and text logs, compressed or not.
+
+    \b
+    Example:
+      clew logs --since '10 minutes ago' --level WARNING
+      clew logs --id order-4711 --json
+      clew logs /var/log/app.log --format '%(asctime)s %(levelname)s %(name)s: %(message)s'
+    """
+    wanted = options.make_filter(**filters)
+    sources = place.sources(signals=("logs",), since_ns=wanted.since_ns)
+    stats = ReadStats()
+    with terminal.progress(sum(source.size for source in sources), "Reading") as progress:
+        rows = find_logs(sources, wanted, place, stats, progress)
+        if limit is not None:
+            rows = iter(deque(rows, maxlen=limit))
+        first = next(rows, None)
+    if first is not None:
+        terminal.page(render(chain([first], rows), as_data=as_data))
+    options.tell_unread(stats)
+    if first is None:
+        raise NoDataError(f"no log record matches in {len(sources)} file{'s' * (len(sources) != 1)}")
+
+
+def find_logs(
+    sources: list[Source],
+    wanted: query.LogFilter,
+    place: Place,
+    stats: ReadStats,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[LogRow]:
+    """Give the records that match, each once, in order of time."""
+    needles = query.needles_of([wanted.identifier]) if wanted.identifier else ()
+    form = place.text_form()
+
+    def rows_of(source: Source) -> Iterator[LogRow]:
+        found = reading.read([source], stats, signals=("logs",), needles=needles, form=form, progress=progress)
+        return (row for row in found if isinstance(row, LogRow) and wanted.matches(row))
+
+    return query.unique(ordering.in_time_order(sources, rows_of), _REMEMBERED)
+
+
+def render(rows: Iterable[LogRow], *, as_data: bool) -> Iterator[str]:
+    """Turn records into lines."""
+    colour = terminal.has_colour()
+    for row in rows:
+        text = plain.as_json(plain.log_data(row)) if as_data else plain.log_line(row, colour=colour)
+        yield from text.split("\n")

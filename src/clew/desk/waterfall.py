@@ -1,0 +1,176 @@
+"""Draws a timeline on a terminal: a bar for each span, log lines at their place, the failing span marked."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Final
+
+from rich.text import Text
+
+from clew import schema
+from clew.desk.terminal import clean
+from clew.files.reader.records import ERROR_SEVERITY, LogRow, SpanEvent, SpanRecord
+from clew.files.reader.timestamps import format_timestamp
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from clew.desk.query import Trace
+    from clew.desk.root_cause import RootCause
+    from clew.desk.timeline import Timeline, TimelineRow
+
+_PALETTE: Final = ("cyan", "green", "magenta", "blue", "yellow", "bright_cyan", "bright_green", "bright_magenta")
+_NARROWEST: Final = 60
+_NAME_SHARE: Final = 0.46
+_DURATION_WIDTH: Final = 10
+_MARKS_WIDTH: Final = 10
+"""Room for the gap before the bar and the marks behind the duration."""
+_NOTED_SHIFT_NS: Final = 1_000_000
+"""A clock that is less than this off is not worth a word."""
+
+
+def draw_waterfall(console: Console, trace: Trace, timeline: Timeline, cause: RootCause | None) -> None:
+    """Draw the header, each row, and the root cause if something failed."""
+    for line in _header(trace, timeline):
+        console.print(line, overflow="ellipsis", no_wrap=True)
+    console.print()
+    pen = _Pen(console, timeline, cause.span_id if cause else "")
+    for row in timeline.rows:
+        console.print(pen.line(row), overflow="ellipsis", no_wrap=True)
+    for line in _footer(trace, timeline, cause):
+        console.print(line)
+
+
+def format_duration(duration_ns: float) -> str:
+    """Write a duration in the unit that suits it: `830 ns`, `12.3 µs`, `4.56 ms`, `1.23 s`, `3 min 20 s`."""
+    for bound, unit, per in ((1_000, "ns", 1), (1_000_000, "µs", 1_000), (1_000_000_000, "ms", 1_000_000)):
+        if duration_ns < bound:
+            return f"{duration_ns / per:.3g} {unit}" if per > 1 else f"{duration_ns:.0f} {unit}"
+    seconds = duration_ns / 1_000_000_000
+    if seconds < 60:  # noqa: PLR2004 - a minute
+        return f"{seconds:.3g} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes} min {seconds} s"
+
+
+def service_colour(service: str) -> str:
+    """Return a service's colour, the same one in every trace."""
+    return _PALETTE[zlib.crc32(service.encode("utf-8", "replace")) % len(_PALETTE)]
+
+
+def _header(trace: Trace, timeline: Timeline) -> list[Text]:
+    correlation = ", ".join(trace.correlation_ids) or "none"
+    services = dict.fromkeys(span.service for span in trace.spans)
+    failed = sum(span.status == "error" for span in trace.spans)
+    facts = [
+        _count(len(services), "service"),
+        _count(len(trace.spans), "span"),
+        _count(len(trace.logs), "log"),
+        format_duration(timeline.end_ns - timeline.start_ns),
+        format_timestamp(timeline.start_ns, utc=False),
+    ]
+    title = Text.assemble(("Correlation ID ", "dim"), (clean(correlation), "bold"))
+    traces = Text.assemble(("Trace          ", "dim"), ", ".join(trace.trace_ids) or "none")
+    summary = Text("  ".join(facts), "dim")
+    if failed:
+        summary.append(f"  {_count(failed, 'failed span')}", "bold red")
+    return [title, traces, summary]
+
+
+def _footer(trace: Trace, timeline: Timeline, cause: RootCause | None) -> list[Text]:
+    lines = []
+    if cause is not None:
+        what = ": ".join(part for part in (cause.type, cause.message.split("\n")[0]) if part) or "failed"
+        text = Text.assemble(("Root cause  ", "bold red"), (cause.service, service_colour(cause.service)), "  ")
+        lines.append(text.append(f"{clean(cause.operation)}  ").append(clean(what), "red"))
+    shifts = {row.item.service: row.shift_ns for row in timeline.rows if isinstance(row.item, SpanRecord)}
+    lines += [
+        Text(f"The clock of {clean(service)} was corrected by {'-' * (shift < 0)}{format_duration(abs(shift))}", "dim")
+        for service, shift in shifts.items()
+        if abs(shift) >= _NOTED_SHIFT_NS
+    ]
+    if trace.omitted:
+        lines.append(Text(f"{trace.omitted} more records of this request are not shown", "yellow"))
+    return [Text(), *lines] if lines else []
+
+
+class _Pen:
+    """Draws one row after the other on a console of a certain width."""
+
+    def __init__(self, console: Console, timeline: Timeline, cause_span_id: str) -> None:
+        width = max(_NARROWEST, console.width)
+        self._name_width = int(width * _NAME_SHARE)
+        self._bar_width = width - self._name_width - _DURATION_WIDTH - _MARKS_WIDTH
+        self._timeline = timeline
+        self._cause_span_id = cause_span_id
+        utf8 = (console.encoding or "").lower().startswith("utf")
+        self._full, self._cross, self._dot = ("━", "✗", "·") if utf8 else ("=", "x", ".")
+        self._ascii = not utf8
+
+    def line(self, row: TimelineRow) -> Text:
+        """Draw one row."""
+        indent = row.indent.translate({ord("│"): "|", ord("├"): "|", ord("└"): "`"}) if self._ascii else row.indent
+        text = Text(indent, "dim")
+        if isinstance(row.item, SpanRecord):
+            return self._span(text, row, row.item)
+        if isinstance(row.item, LogRow):
+            return self._log(text, row, row.item)
+        if isinstance(row.item, SpanEvent):
+            return self._event(text, row, row.item)
+        return text.append(f"(span {row.span_id} is in no file)", "dim italic")
+
+    def _span(self, text: Text, row: TimelineRow, span: SpanRecord) -> Text:
+        is_failed = span.status == "error"
+        text.append(clean(span.service), service_colour(span.service)).append("  ")
+        text.append(clean(span.name).replace("\n", " "), "bold red" if is_failed else "bold")
+        text.truncate(self._name_width, overflow="ellipsis", pad=True)
+        text.append("  ").append_text(self._bar(row, "red" if is_failed else service_colour(span.service)))
+        text.append(f"{format_duration(span.duration_ns):>{_DURATION_WIDTH}}")
+        if is_failed:
+            text.append(f" {self._cross}", "bold red")
+        if span.span_id == self._cause_span_id:
+            text.append(" cause", "bold red")
+        return text
+
+    def _bar(self, row: TimelineRow, colour: str) -> Text:
+        begin, total = self._timeline.start_ns, self._timeline.duration_ns
+        start = min(self._bar_width - 1, int((row.start_ns - begin) * self._bar_width / total))
+        end = min(self._bar_width, max(start + 1, round((row.end_ns - begin) * self._bar_width / total)))
+        bar = Text(" " * start).append(self._full * (end - start), colour)
+        return bar.append(" " * (self._bar_width - end))
+
+    def _log(self, text: Text, row: TimelineRow, log: LogRow) -> Text:
+        text.append(f"{self._dot} {self._offset(row)} ", "dim")
+        text.append(f"{log.severity_text:<7} ", level_colour(log.severity_number))
+        if log.logger:
+            text.append(f"{clean(log.logger)}  ", "dim")
+        text.append(clean(log.message).partition("\n")[0])
+        kind = log.attribute(schema.EXCEPTION_TYPE)
+        if kind:
+            message = str(log.attribute(schema.EXCEPTION_MESSAGE) or "").partition("\n")[0]
+            text.append(f"  {clean(str(kind))}: {clean(message)}", "red")
+        return text
+
+    def _event(self, text: Text, row: TimelineRow, event: SpanEvent) -> Text:
+        text.append(f"{self._dot} {self._offset(row)} ", "dim")
+        kind = event.attributes.get(schema.EXCEPTION_TYPE)
+        if not kind:
+            return text.append(clean(event.name), "dim")
+        message = str(event.attributes.get(schema.EXCEPTION_MESSAGE) or "").partition("\n")[0]
+        return text.append(f"{clean(str(kind))}: {clean(message)}", "red")
+
+    def _offset(self, row: TimelineRow) -> str:
+        return f"+{format_duration(max(0, row.start_ns - self._timeline.start_ns)):<8}"
+
+
+def level_colour(severity_number: int) -> str:
+    """Return the colour of a level."""
+    if severity_number >= ERROR_SEVERITY:
+        return "bold red"
+    if severity_number >= ERROR_SEVERITY - 4:
+        return "yellow"
+    return "green" if severity_number >= ERROR_SEVERITY - 8 else "dim"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"

@@ -1,0 +1,193 @@
+"""Forms of text log lines: the well-known ones, and those that a user names by a `logging` format or a regular expression."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from clew.errors import SettingsError
+from clew.files.reader.severities import LEVEL_PATTERN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True)
+class TextFormat:
+    """One form of a line. Groups `time`, `level`, `logger`, `message`, `service`, `trace_id`, `span_id`, `correlation_id` have
+    their place in a record; any other group becomes an attribute, its `__` read as a dot.
+    """
+
+    name: str
+    source: str
+    """The regular expression."""
+    multiline: bool = True
+    """Whether a line that does not match belongs to the record before it, or only if it is indented or a traceback's."""
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """The expression, compiled when a text log is first read: together they take longer than many an answer."""
+        return re.compile(self.source, re.DOTALL)
+
+
+_TIME: Final = r"\d{4}[-/]\d\d[-/]\d\d[T _]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?"
+_CLF_TIME: Final = r"\d\d/[A-Z][a-z]{2}/\d{4}[: ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?: [+-]\d{4})?"
+_CTIME: Final = r"[A-Z][a-z]{2} [A-Z][a-z]{2} +\d{1,2} \d\d:\d\d:\d\d(?:\.\d+)? \d{4}"
+_SYSLOG_TIME: Final = rf"(?:[A-Z][a-z]{{2}} +\d{{1,2}} \d\d:\d\d:\d\d|{_TIME})"
+_LEVEL: Final = rf"(?P<level>{LEVEL_PATTERN})"
+_LOGGER: Final = r"(?P<logger>[\w.$/-]+)"
+_REQUEST: Final = r'"(?P<message>(?:[^"\\]|\\.)*)" (?P<http__response__status_code>\d{3}|-)(?: (?P<http__response__body__size>\d+|-))?'
+
+
+KNOWN: Final = (
+    TextFormat(
+        "openstack",
+        rf"(?:\S+\.log\S* +)?(?P<time>{_TIME}) (?P<process__pid>\d+) {_LEVEL} (?P<logger>[\w.-]+) \[(?P<request>[^\]]*)\] ?(?P<message>.*)",
+    ),
+    TextFormat("celery", rf"\[(?P<time>{_TIME}): {_LEVEL}/(?P<process>[^\]]+)\] ?(?P<message>.*)"),
+    TextFormat("gunicorn", rf"\[(?P<time>{_TIME})\] \[(?P<process__pid>\d+)\] \[{_LEVEL}\] ?(?P<message>.*)"),
+    TextFormat("flask", rf"\[(?P<time>{_TIME})\] {_LEVEL} in (?P<logger>[\w.]+): ?(?P<message>.*)"),
+    TextFormat(
+        "loguru",
+        rf"(?P<time>{_TIME}) \| {_LEVEL} *\| (?P<logger>[\w.<>]+):(?P<code__function__name>[\w.<>]+):(?P<code__line__number>\d+) - (?P<message>.*)",
+    ),
+    TextFormat(
+        "nginx-error",
+        rf"(?P<time>\d{{4}}/\d\d/\d\d \d\d:\d\d:\d\d) \[{_LEVEL}\] (?P<process__pid>\d+)#\d+: (?P<message>.*)",
+    ),
+    TextFormat("python-dashes", rf"(?P<time>{_TIME}) - {_LOGGER} - {_LEVEL} - (?P<message>.*)"),
+    TextFormat("python-dashes-level-first", rf"(?P<time>{_TIME}) - {_LEVEL} - (?:{_LOGGER} - )?(?P<message>.*)"),
+    TextFormat(
+        "java",
+        rf"(?P<time>{_TIME}) +{_LEVEL} +(?P<process__pid>\d+) +--- \[ *(?P<thread__name>[^\]]*)\] {_LOGGER} *: (?P<message>.*)",
+    ),
+    TextFormat("scrapy", rf"(?P<time>{_TIME}) \[(?P<logger>[\w.-]+)\] {_LEVEL}: ?(?P<message>.*)"),
+    TextFormat(
+        "time-level-logger-colon",
+        rf"\[?(?P<time>{_TIME})\]? +[\[(]?{_LEVEL}[\])]? *[:|]? +\[?{_LOGGER}\]? *(?::| -|\|) (?P<message>.*)",
+    ),
+    TextFormat(
+        "time-level-logger-bracket",
+        rf"\[?(?P<time>{_TIME})\]? +[\[(]?{_LEVEL}[\])]? *[:|]? +\[(?P<logger>[\w.-]+)\] (?P<message>.*)",
+    ),
+    TextFormat(
+        "time-logger-level", rf"\[?(?P<time>{_TIME})\]? +{_LOGGER} *[:|]? +\[?{_LEVEL}\]?(?: *[:|-])? +(?P<message>.*)"
+    ),
+    TextFormat("time-level", rf"\[?(?P<time>{_TIME})\]?(?: -)? +[\[(]?{_LEVEL}\b[\])]? *[:|-]? *(?P<message>.*)"),
+    TextFormat(
+        "tornado",
+        rf"\[(?P<level>[DIWEC]) (?P<time>(?:{_TIME}|\d{{6}} \d\d:\d\d:\d\d)) {_LOGGER}(?::(?P<code__line__number>\d+))?\] ?(?P<message>.*)",
+    ),
+    TextFormat("python-basic", rf"{_LEVEL}:(?P<logger>[\w.-]+):(?P<message>.*)"),
+    TextFormat("uvicorn", rf"{_LEVEL}: +(?P<message>.*)"),
+    TextFormat(
+        "apache-access",
+        rf"(?P<client__address>\S+) (?:\S+) (?P<user__name>\S+) \[(?P<time>{_CLF_TIME})\] {_REQUEST}"
+        r'(?: "(?P<referrer>(?:[^"\\]|\\.)*)" "(?P<user_agent__original>(?:[^"\\]|\\.)*)")?(?P<rest>.*)',
+        multiline=False,
+    ),
+    TextFormat("django-server", rf"\[(?P<time>{_CLF_TIME})\] {_REQUEST}"),
+    TextFormat(
+        "apache-error",
+        rf"\[(?P<time>{_CTIME})\] \[(?:(?P<logger>[\w-]*):)?{_LEVEL}\]"
+        r"(?: \[pid (?P<process__pid>\d+)(?::tid (?P<thread__id>\d+))?\])?"
+        r"(?: \[client (?P<client__address>[^\]]+)\])? ?(?P<message>.*)",
+        multiline=False,
+    ),
+    TextFormat(
+        "syslog-5424",
+        rf"<(?P<priority>\d{{1,3}})>1 (?P<time>{_TIME}|-) (?P<host__name>\S+) (?P<logger>\S+) (?P<process__pid>\S+) (?P<message_id>\S+)"
+        r' (?:-|(?P<structured_data>(?:\[(?:[^\]"]|"(?:[^"\\]|\\.)*")*\])+)) ?(?P<message>.*)',
+        multiline=False,
+    ),
+    TextFormat(
+        "syslog",
+        rf"(?:<(?P<priority>\d{{1,3}})>)?(?P<time>{_SYSLOG_TIME}) (?P<host__name>[\w.:-]+) (?P<logger>[^\s\[:][^\[:]*?)"
+        r"(?:\[(?P<process__pid>\d+)\])?: ?(?P<message>.*)",
+        multiline=False,
+    ),
+    TextFormat("time-only", rf"\[?(?P<time>{_TIME})\]? *[:|-]? *(?P<message>.*)"),
+)
+"""The forms that detection tries, the more telling before the less."""
+
+_STANDARD: Final = {
+    "asctime": rf"(?P<time>{_TIME}|\S.*?)",
+    "created": r"(?P<time>\d+(?:\.\d+)?)",
+    "levelname": r"(?P<level>[A-Za-z]\w*|Level \d+)",
+    "levelno": r"(?P<level>\d+)",
+    "name": r"(?P<logger>\S+)",
+    "message": r"(?P<message>.*)",
+    "lineno": r"(?P<code__line__number>\d+)",
+    "funcName": r"(?P<code__function__name>\S+)",
+    "pathname": r"(?P<code__file__path>.+?)",
+    "process": r"(?P<process__pid>\d+)",
+    "thread": r"(?P<thread__id>\d+)",
+    "threadName": r"(?P<thread__name>.+?)",
+    "msecs": r"(?P<milliseconds>\d+(?:\.\d+)?)",
+    "trace_id": r"(?P<trace_id>[0-9a-fA-F]*|-|None)",
+    "otelTraceID": r"(?P<trace_id>[0-9a-fA-F]*)",
+    "span_id": r"(?P<span_id>[0-9a-fA-F]*|-|None)",
+    "otelSpanID": r"(?P<span_id>[0-9a-fA-F]*)",
+    "correlation_id": r"(?P<correlation_id>\S*)",
+    "otelServiceName": r"(?P<service>\S*)",
+}
+"""What each field of a `logging` format looks like in a line."""
+
+_FIELD: Final = re.compile(r"%\((\w+)\)[-#0 +]*\d*(?:\.\d+)?[sdifrx]|\{(\w+)(?:[!:][^}]*)?\}|\$\{(\w+)\}")
+_MIN_SHARE: Final = 0.02
+"""Share of a sample's recognised lines below which a form is taken for an accident."""
+
+
+def format_named(text: str) -> TextFormat:
+    """Read the form that a user names: one of `KNOWN` by name, a `logging` format, or a regular expression with named groups.
+
+    Raises:
+        SettingsError: If it is none of them.
+    """
+    known = {item.name: item for item in KNOWN}
+    if text in known:
+        return known[text]
+    if "(?P<" in text:
+        try:
+            re.compile(text)
+        except re.error as error:
+            raise SettingsError(f"the format {text!r} is no regular expression: {error}") from None
+        return TextFormat(text, text)
+    if _FIELD.search(text):
+        return TextFormat(text, _from_logging(text))
+    raise SettingsError(
+        f"the format {text!r} is neither a logging format such as '%(asctime)s %(levelname)s %(message)s', nor a regular "
+        f"expression with named groups, nor one of {', '.join(known)}"
+    )
+
+
+def detect(sample: Iterable[str]) -> tuple[TextFormat, ...]:
+    """Tell which of the known forms the lines of a sample have, the more telling before the less; none is an empty tuple."""
+    counts: dict[str, int] = {}
+    for line in sample:
+        form = next((form for form in KNOWN if form.pattern.fullmatch(line)), None)
+        if form is not None:
+            counts[form.name] = counts.get(form.name, 0) + 1
+    least = _MIN_SHARE * sum(counts.values())
+    return tuple(form for form in KNOWN if counts.get(form.name, 0) > least)
+
+
+def _from_logging(text: str) -> str:
+    """Turn a `logging` format into a pattern; a field that comes twice is matched once."""
+    pattern, end, seen = "", 0, set[str]()
+    for match in _FIELD.finditer(text):
+        name = match[1] or match[2] or match[3]
+        field = _STANDARD.get(name, rf"(?P<{name}>.*?)")
+        group = field[4 : field.index(">")]
+        padded = rf" *{field if group not in seen else '.*?'} *" if name not in {"message"} else field
+        pattern += _literal(text[end : match.start()]) + padded
+        seen.add(group)
+        end = match.end()
+    return pattern + _literal(text[end:])
+
+
+def _literal(text: str) -> str:
+    """Match what stands between fields; how many spaces there are does not matter, since fields are padded."""
+    return re.sub(r"(?:\\ )+", r" *", re.escape(text))

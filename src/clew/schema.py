@@ -101,6 +101,7 @@ SIGNALS: Final = ("traces", "metrics", "logs")
 SEGMENT_SUFFIX: Final = ".jsonl"
 SEGMENT_TIME_FORMAT: Final = "%Y%m%dT%H%M%S%fZ"
 SPOOL_FOLDER: Final = "spool"
+RETENTION_LOCK: Final = ".retention.lock"
 
 CONSOLE_SCHEMA_ID: Final = "https://clew.example/schema/console-line-1.json"
 

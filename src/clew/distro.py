@@ -8,12 +8,15 @@ distribution, `finish`. Whatever fails here leaves the program without telemetry
 from __future__ import annotations
 
 import logging
+from pathlib import Path
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.instrumentation.distro import BaseDistro
 
-from clew import diagnostics, instrumentations, settings, versions
+from clew import __version__, diagnostics, instrumentations, settings, versions
 from clew.selection import NAME
+from clew.service_name import guess_service_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,14 +130,16 @@ def _retell(record: logging.LogRecord) -> bool:
 def _wire(auto_instrumentation_version: str | None) -> None:
     """Wire Clew's parts to the SDK: the whole list, in order."""
     from clew import sdk  # noqa: PLC0415 - fails here, guarded, if the SDK does not fit
-    from clew.delivery import lifecycle, processors  # noqa: PLC0415
-    from clew.delivery.pipeline import Delivery  # noqa: PLC0415
-    from clew.logs.redaction import Redactor  # noqa: PLC0415
+    from clew.latency import span_counts  # noqa: PLC0415
+    from clew.servers import loading
 
     environ = settings.process_environment()
     resolved = _boot.settings
     _install_correlation(resolved)
-    delivery = Delivery(resolved, redactor=Redactor(resolved) if resolved.redact else None)
+    span_counts.install()
+    from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
     if environ.get("OTEL_CONFIG_FILE", "").strip():
         sdk.configure_from_file()
         sdk.add_span_processors(_span_processors())
@@ -144,13 +149,61 @@ def _wire(auto_instrumentation_version: str | None) -> None:
             exporters={signal: settings.exporter_names(environ, signal) for signal in _SIGNALS},
             resource_attributes=_resource_attributes(),
             span_processors=_span_processors(),
-            export_span=lambda exporter: processors.make_span_processor(exporter, delivery),
-            export_log=lambda exporter: processors.make_log_record_processor(exporter, delivery),
+            export_span=BatchSpanProcessor,
+            export_log=BatchLogRecordProcessor,
             auto_instrumentation_version=auto_instrumentation_version,
         )
-    _boot.delivery = delivery
     _boot.wired = True
-    _install_logs(resolved, delivery)
-    _install_latency(resolved, delivery)
-    lifecycle.install(delivery)
+    from clew.logs import capture, console, emission, unhandled  # noqa: PLC0415
+
+    sink = emission.make_emitter()
+    capture.install(sink, resolved)
+    unhandled.install(sink)
+    console.install(resolved)
     instrumentations.quiet_asgi(resolved)
+    loading.install(environ)
+
+
+def _wire_beside_others() -> None:
+    """Wire correlation and log capture to another distribution's providers; delivery stays theirs."""
+    from clew import sdk  # noqa: PLC0415 - as in _wire
+    from clew.logs import capture, emission  # noqa: PLC0415
+
+    _install_correlation(_boot.settings)
+    sdk.add_span_processors(_span_processors())
+    capture.install(emission.make_emitter(), _boot.settings)
+    _boot.wired = True
+
+
+def _install_correlation(resolved: Settings) -> None:
+    from clew.correlation import carriers, propagation, responses, tracing  # noqa: PLC0415
+
+    tracing.install(resolved)
+    propagation.install(resolved)
+    responses.install(resolved)
+    carriers.install(resolved)
+
+
+def _install_logs(resolved: Settings, delivery: Delivery) -> None:
+    from clew import sdk  # noqa: PLC0415
+    from clew.delivery.processors import ClewLogRecordProcessor  # noqa: PLC0415
+    from clew.logs import capture, console, emission, unhandled  # noqa: PLC0415
+
+    sink = sdk.make_log_sink(delivery.put_log, emission.make_emitter(), ClewLogRecordProcessor)
+    capture.install(sink, resolved)
+    unhandled.install(sink)
+    console.install(resolved)
+
+
+def _resource_attributes() -> dict[str, str]:
+    """Return what Clew says of the service: its guessed name if it has none, and the distribution."""
+    found = {"telemetry.distro.name": "clew-opentelemetry", "telemetry.distro.version": __version__}
+    if not settings.names_service(settings.process_environment()):
+        found["service.name"] = guess_service_name(sys.orig_argv, Path.cwd())
+    return found
+
+
+def _span_processors() -> list[SpanProcessor]:
+    from clew.logs.access import AccessSpanProcessor  # noqa: PLC0415
+
+    return [AccessSpanProcessor()]

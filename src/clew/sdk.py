@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import _logs, trace
 from opentelemetry.sdk import _configuration
-from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk.trace import TracerProvider
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+    from typing import TypeAlias
 
     from opentelemetry.sdk._logs import LogRecordProcessor
     from opentelemetry.sdk._logs.export import LogRecordExporter
     from opentelemetry.sdk.trace import SpanProcessor
     from opentelemetry.sdk.trace.export import SpanExporter
+
+    from clew.entry import LogEntry
+
+    LogSink: TypeAlias = Callable[[LogEntry], None]
 
 
 def configure(
@@ -75,14 +79,35 @@ def add_span_processors(processors: Sequence[SpanProcessor]) -> None:
         chain._span_processors = added + tuple(item for item in present if item not in added)  # noqa: SLF001 - order only
 
 
-def log_record_processors() -> tuple[Any, ...] | None:
-    """Return the log record processors of the logger provider in force; None where they cannot be seen."""
-    provider = _logs.get_logger_provider()
-    if not isinstance(provider, LoggerProvider):
-        return ()
-    chain = getattr(provider, "_multi_log_record_processor", None)
-    found = getattr(chain, "_log_record_processors", None)
-    return tuple(found) if found is not None else None
+def make_log_sink(put: Callable[[LogEntry], None], emit: Callable[[LogEntry], None], own: type) -> LogSink:
+    """Make the sink of captured records for the logger provider in force.
+
+    A provider whose only processor is `own` gets its records by `put`, without SDK objects in between; one that has others gets
+    them by `emit`; one that has none was told to export nothing. A processor that is added later is seen at the next record.
+    """
+    chain = getattr(_logs.get_logger_provider(), "_multi_log_record_processor", None)
+    if not hasattr(chain, "_log_record_processors"):
+        return emit
+    known: object = None
+    target: LogSink = emit
+
+    def sink(entry: LogEntry) -> None:
+        nonlocal known, target
+        processors = chain._log_record_processors  # noqa: SLF001 - a tuple that is replaced, never changed, by an addition
+        if processors is not known:
+            known, target = processors, _choose(processors)
+        target(entry)
+
+    def _choose(processors: tuple[object, ...]) -> LogSink:
+        if not processors:
+            return _discard
+        return put if len(processors) == 1 and type(processors[0]) is own else emit
+
+    return sink
+
+
+def _discard(entry: LogEntry) -> None:
+    """Take a record that the user asked to export nowhere."""
 
 
 @contextmanager

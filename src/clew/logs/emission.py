@@ -13,7 +13,7 @@ from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import Context
 
 from clew import schema
-from clew.correlation.context import with_correlation_id
+from clew.correlation.origin import with_baggage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,9 +26,10 @@ def make_emitter() -> Callable[[LogEntry], None]:
     loggers: dict[str, _logs.Logger] = {}
 
     def emit(entry: LogEntry) -> None:
-        logger = loggers.get(entry.scope)
+        name = entry.scope if isinstance(entry.scope, str) else entry.scope.name
+        logger = loggers.get(name)
         if logger is None:
-            logger = loggers[entry.scope] = _logs.get_logger(entry.scope)
+            logger = loggers[name] = _logs.get_logger(name)
         logger.emit(_record(entry))
 
     return emit
@@ -54,7 +55,8 @@ def _context(entry: LogEntry) -> Context:
             entry.trace_id, entry.span_id, is_remote=False, trace_flags=trace.TraceFlags(entry.trace_flags)
         )
     )
-    return with_correlation_id(entry.correlation_id, trace.set_span_in_context(span, Context()))
+    context = trace.set_span_in_context(span, Context())
+    return with_baggage(entry.correlation_id, context) if entry.correlation_id else context
 
 
 def _attributes(entry: LogEntry) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Server spans and response headers where no framework's instrumentation makes them."""

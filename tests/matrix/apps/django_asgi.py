@@ -1,0 +1,10 @@
+"""The ASGI entry of the Django site."""
+
+from __future__ import annotations
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "django_app")
+application = get_asgi_application()

@@ -1,0 +1,29 @@
+"""A WSGI application without a framework: it logs a line and returns the headers that a second server saw."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import urllib.request
+from typing import Any
+from wsgiref.simple_server import make_server
+
+logging.basicConfig(level=logging.INFO)
+
+
+def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """Call the second server."""
+    logging.getLogger("shop").info("calling")
+    with urllib.request.urlopen(os.environ["ECHO_URL"], timeout=5) as response:
+        body = response.read()
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [body]
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with make_server("127.0.0.1", 0, app) as server:
+        sys.stderr.write(f"listening on 127.0.0.1:{server.server_port}\n")
+        server.serve_forever()

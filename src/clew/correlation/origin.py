@@ -67,6 +67,14 @@ def origin_in(context: Context) -> Origin | None:
     return origin if isinstance(origin, Origin) else None
 
 
+def correlation_headers(chosen: settings.Settings) -> tuple[str, ...]:
+    """Return the headers that hold a correlation ID, in order; the first is written, all are read.
+
+    `correlation_id` is never one: it is Celery's own name for the ID of a task.
+    """
+    return tuple(name for name in chosen.correlation_headers if name != "correlation_id")
+
+
 def with_origin(origin: Origin, context: Context) -> Context:
     """Return `context` with `origin` in it."""
     return set_value(_ORIGIN_KEY, origin, context)

@@ -17,11 +17,13 @@ from opentelemetry.propagators.textmap import DefaultGetter, TextMapPropagator, 
 from opentelemetry.trace import get_current_span
 
 from clew import diagnostics
+from clew.correlation import responses
 from clew.correlation.context import correlation_id_in, current_ids
 from clew.correlation.ids import MAX_LENGTH, amazon_root, fault, trace_id_hex
 from clew.correlation.origin import (
     baggage_correlation_id,
     configure,
+    correlation_headers,
     origin_for,
     resolved_settings,
     with_baggage,
@@ -38,9 +40,6 @@ if TYPE_CHECKING:
     from clew.settings import Settings
 
 AMAZON_HEADER: Final = "x-amzn-trace-id"
-CELERY_TASK_ID: Final = "correlation_id"
-"""Celery's own name for the task's ID: never read as ours, whatever the settings say."""
-
 _MAX_REPEATS: Final = 64
 """Values of one header that are looked at; more are ambiguous without looking."""
 
@@ -64,7 +63,7 @@ class ClewPropagator(TextMapPropagator):
     def __init__(self, settings: Settings | None = None) -> None:
         """Follow `settings`, or what the environment says."""
         chosen = settings or resolved_settings()
-        self._headers = tuple(name for name in chosen.correlation_headers if name != CELERY_TASK_ID)
+        self._headers = correlation_headers(chosen)
         self._trusts = chosen.correlation_trust == "all"
 
     def extract(self, carrier: Any, context: Context | None = None, getter: Getter[Any] = default_getter) -> Context:
@@ -130,16 +129,21 @@ class _Propagators(CompositePropagator):
 
 
 def install(settings: Settings) -> None:
-    """Append ours to the global propagator; `OTEL_PROPAGATORS=none` turns all propagation off, ours too. Idempotent."""
+    """Append ours to the global propagator, and put the IDs on responses. Idempotent.
+
+    `OTEL_PROPAGATORS=none` turns all propagation off, ours too.
+    """
     configure(settings)
     chosen = process_environment().get("OTEL_PROPAGATORS", "").lower().split(",")
     current = propagate.get_global_textmap()
     if not isinstance(current, _Propagators) and "none" not in [name.strip() for name in chosen]:
         propagate.set_global_textmap(_Propagators([current, ClewPropagator(settings)]))
+        responses.install(settings)
 
 
 def uninstall() -> None:
     """Put back the propagator that was there, unless someone has set another since."""
+    responses.uninstall()
     current = propagate.get_global_textmap()
     if isinstance(current, _Propagators):
         propagate.set_global_textmap(current._propagators[0])  # noqa: SLF001 - our own class; the first is what was there

@@ -1,0 +1,215 @@
+"""The IDs on responses: the correlation header and `traceresponse`, from whatever server answers.
+
+Flask, Django, ASGI and all that builds on them call the global response propagator. aiohttp, raw WSGI and gRPC do
+not: hooks in their instrumentations add the same, as headers or as trailing metadata. A header that the program sets
+itself stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry.context import get_current
+from opentelemetry.instrumentation import propagators
+from opentelemetry.instrumentation.propagators import ResponsePropagator, default_setter
+from opentelemetry.trace import get_current_span, set_span_in_context
+
+from clew import diagnostics
+from clew.correlation.context import correlation_id_in
+from clew.correlation.origin import correlation_headers
+from clew.importing import when_imported
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span
+
+    from clew.settings import Settings
+
+TRACE_HEADER: Final = "traceresponse"
+EXPOSE_HEADER: Final = "Access-Control-Expose-Headers"
+_ASGI_STARTS: Final = frozenset({"http.response.start", "websocket.http.response.start"})
+_REQUEST_KEY: Final = "clew.context"
+_upstream: Final[Any] = propagators
+"""The module that holds the global response propagator; it has no types."""
+
+
+class ClewResponsePropagator(ResponsePropagator):
+    """Writes the first correlation header and `traceresponse`, and lets a browser's script read both.
+
+    One that the program had set before runs first and keeps `traceresponse` to itself. Never raises.
+    """
+
+    def __init__(self, settings: Settings, inner: ResponsePropagator | None = None) -> None:
+        """Add to what `inner` writes."""
+        self.inner = inner
+        self._header = next(iter(correlation_headers(settings)), None)
+
+    def inject(self, carrier: Any, context: Context | None = None, setter: Any = default_setter) -> None:
+        """Add the headers of the span in `context` to a response."""
+        if self.inner is not None:
+            self.inner.inject(carrier, context, setter)
+        try:
+            self._add(carrier, get_current() if context is None else context, setter)
+        except Exception as error:  # noqa: BLE001 - the application's response goes out in any case
+            diagnostics.report(
+                "correlation-response", f"a response goes without its ID: {type(error).__name__}: {error}"
+            )
+
+    def _add(self, carrier: Any, context: Context, setter: Any) -> None:
+        if isinstance(carrier, MutableMapping) and "type" in carrier:
+            if carrier["type"] not in _ASGI_STARTS:
+                return
+            # The program may send the same list with each response, or no list at all.
+            carrier["headers"] = list(carrier.get("headers") or ())
+        present = _names(carrier)
+        headers = {name: value for name, value in self.headers(context).items() if name not in present}
+        for name, value in headers.items():
+            setter.set(carrier, name, value)
+        if headers:
+            setter.set(carrier, EXPOSE_HEADER, ", ".join(headers))
+
+    def headers(self, context: Context) -> dict[str, str]:
+        """Return the headers that belong to `context`."""
+        found: dict[str, str] = {}
+        span = get_current_span(context).get_span_context()
+        if span.is_valid and self.inner is None:
+            found[TRACE_HEADER] = f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
+        correlation_id = correlation_id_in(context)
+        if correlation_id and self._header:
+            found[self._header] = correlation_id
+        return found
+
+
+def install(settings: Settings) -> None:
+    """Set the global response propagator, over one that is set, and hook the servers that have none. Idempotent."""
+    if _ours() is None:
+        _upstream.set_global_response_propagator(
+            ClewResponsePropagator(settings, _upstream.get_global_response_propagator())
+        )
+    if not _State.hooked:
+        _State.hooked = True
+        when_imported("opentelemetry.instrumentation.wsgi", _hook_wsgi)
+        when_imported("opentelemetry.instrumentation.aiohttp_server", _hook_aiohttp)
+        when_imported("opentelemetry.instrumentation.grpc._server", _hook_grpc)
+        when_imported("opentelemetry.instrumentation.grpc._aio_server", _hook_grpc_aio)
+
+
+def uninstall() -> None:
+    """Put back the response propagator that was there; the servers' hooks then add nothing."""
+    ours = _ours()
+    if ours is not None:
+        _upstream.set_global_response_propagator(ours.inner)
+
+
+class _State:
+    """Whether the servers' hooks are set; they stay, and ask for the propagator each time."""
+
+    hooked = False
+
+
+def _ours() -> ClewResponsePropagator | None:
+    current = _upstream.get_global_response_propagator()
+    return current if isinstance(current, ClewResponsePropagator) else None
+
+
+def _names(carrier: Any) -> set[str]:
+    """Return the names of the headers that a response has: an ASGI message, a WSGI list or a mapping."""
+    headers = carrier
+    if isinstance(carrier, Mapping) and isinstance(carrier.get("headers"), list):
+        headers = carrier["headers"]
+    pairs: Iterable[tuple[Any, Any]] = headers if isinstance(headers, list) else getattr(headers, "items", tuple)()
+    return {(name.decode("latin-1") if isinstance(name, bytes) else str(name)).lower() for name, _ in pairs}
+
+
+def _hook_wsgi(module: Any) -> None:
+    """Let the raw WSGI middleware's `start_response` add the headers."""
+    original = module.OpenTelemetryMiddleware._create_start_response  # noqa: SLF001 - no public place knows the headers
+
+    def create(span: Span, start_response: Callable[..., Any], *rest: Any) -> Any:
+        def start(status: str, headers: list[tuple[str, str]], *more: Any, **options: Any) -> Any:
+            ours = _ours()
+            if ours is not None:
+                headers = list(headers)
+                ours.inject(headers, set_span_in_context(span), module.default_response_propagation_setter)
+            return start_response(status, headers, *more, **options)
+
+        return original(span, start, *rest)
+
+    module.OpenTelemetryMiddleware._create_start_response = staticmethod(create)  # noqa: SLF001 - likewise
+
+
+def _hook_aiohttp(module: Any) -> None:
+    """Let each response of an instrumented application add the headers before they are sent.
+
+    Both hooks are plain functions that return the original's coroutine: they are over before it runs, and no traceback
+    shows them.
+    """
+    from aiohttp import web, web_request  # noqa: PLC0415 - only where its instrumentation is loaded
+
+    make_middleware = module.create_aiohttp_middleware
+
+    def create(*args: Any, **kwargs: Any) -> Any:
+        middleware = make_middleware(*args, **kwargs)
+
+        def remember(request: Any, handler: Callable[..., Any]) -> Any:
+            def handle(request: Any) -> Any:
+                request[_REQUEST_KEY] = get_current()
+                return handler(request)
+
+            return middleware(request, handle)
+
+        return web.middleware(remember)
+
+    module.create_aiohttp_middleware = create
+    # Runs for every response, streamed and raised ones too; there is no public place that does.
+    web_request.Request._prepare_hook = _adding(web_request.Request._prepare_hook)  # type: ignore[method-assign]  # noqa: SLF001
+
+
+def _adding(prepare: Callable[..., Any]) -> Callable[..., Any]:
+    def hook(request: Any, response: Any) -> Any:
+        ours, context = _ours(), request.get(_REQUEST_KEY)
+        if ours is not None and context is not None:
+            ours.inject(response.headers, context)
+        return prepare(request, response)
+
+    return hook
+
+
+def _hook_grpc(module: Any) -> None:
+    _hook_trailing_metadata(module._OpenTelemetryServicerContext, "_servicer_context")  # noqa: SLF001 - no public place
+
+
+def _hook_grpc_aio(module: Any) -> None:
+    _hook_trailing_metadata(module._OpenTelemetryAioServicerContext, "__wrapped__")  # noqa: SLF001 - no public place
+
+
+def _hook_trailing_metadata(owner: Any, inner: str) -> None:
+    """Let the instrumentation's servicer context add the IDs to the trailing metadata that the program sets, if any."""
+    initialize = owner.__init__
+
+    def __init__(self: Any, servicer_context: Any, active_span: Span) -> None:  # noqa: N807 - it takes the place of one
+        initialize(self, servicer_context, active_span)
+        set_trailing_metadata(self, ())
+
+    def set_trailing_metadata(self: Any, trailing_metadata: Any) -> Any:
+        return getattr(self, inner).set_trailing_metadata(_with_trailing(trailing_metadata))
+
+    owner.__init__ = __init__
+    owner.set_trailing_metadata = set_trailing_metadata
+
+
+def _with_trailing(metadata: Any) -> Any:
+    """Return a call's trailing metadata with the current IDs; what the program set under the same key stays."""
+    ours = _ours()
+    if ours is None:
+        return metadata
+    try:
+        present = {key for key, _ in metadata or ()}
+        headers = ours.headers(get_current())
+    except Exception as error:  # noqa: BLE001 - the application's metadata goes out in any case
+        diagnostics.report("correlation-response", f"a response goes without its ID: {type(error).__name__}: {error}")
+        return metadata
+    return (*(metadata or ()), *((name, value) for name, value in headers.items() if name not in present))

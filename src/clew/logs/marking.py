@@ -39,6 +39,10 @@ class Captured(str):
         return str, (str.__str__(self),)
 
 
+Captured.__name__ = Captured.__qualname__ = "str"
+Captured.__module__ = "builtins"
+
+
 marks: Final[dict[str, Captured]] = {}
 """The one mark of each process name that serves all records, where no IDs are kept on it."""
 

@@ -6,11 +6,8 @@ import copy
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.instrumentation.propagators import get_global_response_propagator
-from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware, default_response_propagation_setter
+from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
 from opentelemetry.util.http import get_excluded_urls
-
-from clew import diagnostics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -26,7 +23,7 @@ class ServerSpanMiddleware:
         """Wrap `application`; URLs in `OTEL_PYTHON_WSGI_EXCLUDED_URLS` get no span."""
         self._application = application
         self._excluded = get_excluded_urls("WSGI")
-        self._middleware = OpenTelemetryMiddleware(application, None, _add_headers, tracer_provider)
+        self._middleware = OpenTelemetryMiddleware(application, tracer_provider=tracer_provider)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer as the application does; its iterable keeps its length, `close`, and `wsgi.file_wrapper`."""
@@ -100,13 +97,3 @@ def _as_before(body: _Body, spanned: Generator[bytes, None, None], file_wrapper:
         next(spanned, None)
         return body.original
     return (_SizedResponse if hasattr(body.original, "__len__") else _Response)(body, spanned)
-
-
-def _add_headers(_span: object, _environ: object, _status: str, headers: list[tuple[str, str]]) -> None:
-    """Add the response propagator's headers, which upstream's middleware leaves to the frameworks."""
-    try:
-        propagator = get_global_response_propagator()  # type: ignore[no-untyped-call]  # upstream gives it no types
-        if propagator is not None:
-            propagator.inject(headers, setter=default_response_propagation_setter)
-    except Exception as error:  # noqa: BLE001 - the application's response goes out in any case
-        diagnostics.report("response-headers", f"a response got no correlation header: {type(error).__name__}")

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import urllib.request
 from typing import Any
 from wsgiref.simple_server import make_server
@@ -23,7 +24,7 @@ def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with make_server("127.0.0.1", 0, app) as server:
         sys.stderr.write(f"listening on 127.0.0.1:{server.server_port}\n")
+        signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
         server.serve_forever()

@@ -14,14 +14,14 @@ import re
 import stat
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from clew import schema
-from clew.files.segments import open_locked, parse_segment_name
+from clew.files.segments import list_names, open_locked, parse_segment_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from clew.settings import Settings
@@ -92,10 +92,13 @@ class Room(NamedTuple):
     segment_bytes: int = 0
 
 
+_NO_ROOM: Final = Room()
+
+
 def plan(folder: Path, policy: RetentionPolicy, now: float | None = None) -> list[Path]:
     """Return the files that exceed the policy, oldest first; nothing is removed."""
     with _opened(folder) as descriptor:
-        return [removal.path for removal in _decide(folder, descriptor, policy, now, Room()).removals]
+        return [removal.path for removal in _enforce(folder, descriptor, policy, now).removed]
 
 
 def apply(folder: Path, policy: RetentionPolicy, *, dry_run: bool = False, now: float | None = None) -> RetentionResult:
@@ -117,11 +120,11 @@ def apply(folder: Path, policy: RetentionPolicy, *, dry_run: bool = False, now: 
         return RetentionResult()
     with _opened(folder) as descriptor:
         if dry_run:
-            return _decide(folder, descriptor, policy, now, Room()).result()
+            return _enforce(folder, descriptor, policy, now)
         with _locked(descriptor, wait_s=0) as held:
             if not held:
                 return RetentionResult(busy=True)
-            return _enforce(folder, descriptor, policy, now, Room())
+            return _enforce(folder, descriptor, policy, now, remove=_remove)
 
 
 @contextmanager
@@ -137,7 +140,7 @@ def making_room(folder: Path, policy: RetentionPolicy, segment_bytes: int) -> It
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = held.enter_context(_opened(folder))
             if held.enter_context(_locked(descriptor, wait_s=_LOCK_WAIT_S)):
-                _enforce(folder, descriptor, policy, None, Room(1, segment_bytes))
+                _enforce(folder, descriptor, policy, room=Room(1, segment_bytes), remove=_remove)
         yield
 
 
@@ -148,6 +151,14 @@ def is_due(folder: Path, interval_s: float = CHECK_INTERVAL_S) -> bool:
     except OSError:
         return True
     return abs(time.time() - checked_at) >= interval_s
+
+
+class _Form(NamedTuple):
+    """One form of a stored segment, plain or compressed."""
+
+    name: str
+    status: os.stat_result
+    live: bool
 
 
 class _File(NamedTuple):
@@ -161,50 +172,58 @@ class _File(NamedTuple):
 
 
 @dataclass
-class _Decision:
-    """What goes and what stays, while it is being found out."""
+class _Usage:
+    """What a folder takes up, while files go."""
 
-    folder: Path
-    removals: list[Removal] = field(default_factory=list)
-    kept_files: int = 0
-    kept_bytes: int = 0
+    files: int
+    size: int
+    missing_bytes: int
 
-    def result(self) -> RetentionResult:
-        """Return what would be done."""
-        return RetentionResult(tuple(self.removals), (), self.kept_files, self.kept_bytes)
+    def excess(self, policy: RetentionPolicy) -> str | None:
+        """Return which bound is exceeded."""
+        if self.files > policy.max_files:
+            return "files"
+        if self.size > policy.max_bytes:
+            return "bytes"
+        return "free" if self.missing_bytes > 0 else None
+
+    def without(self, file: _File) -> _Usage:
+        """Return what is left when a file is gone."""
+        return _Usage(self.files - 1, self.size - file.size, self.missing_bytes - file.disk_bytes)
 
 
-def _decide(folder: Path, descriptor: int, policy: RetentionPolicy, now: float | None, room: Room) -> _Decision:
-    """Choose the files that go: from the oldest on, as long as any bound is exceeded."""
+def _enforce(
+    folder: Path,
+    descriptor: int,
+    policy: RetentionPolicy,
+    now: float | None = None,
+    room: Room = _NO_ROOM,
+    remove: Callable[[int, str], bool] = lambda _folder, _name: True,
+) -> RetentionResult:
+    """Remove files from the oldest on as long as any bound is exceeded; one that cannot go makes the next one go."""
     files = _scan(descriptor)
-    oldest = time.time() if now is None else now
-    oldest -= policy.max_age_s
-    live = [file for file in files if file.live]
-    growth = sum(max(room.segment_bytes - file.size, 0) for file in live) + room.segment_bytes
-    count = len(files) + room.files
-    total = sum(file.size for file in files) + min(growth, policy.max_bytes // 2)
-    missing = _missing_bytes(descriptor, policy)
-    decision = _Decision(folder)
+    oldest = (time.time() if now is None else now) - policy.max_age_s
+    reserved = _reserved_bytes(files, policy, room)
+    usage = _Usage(
+        len(files) + room.files, sum(file.size for file in files) + reserved, _missing_bytes(descriptor, policy)
+    )
+    removed: list[Removal] = []
+    failed: list[Removal] = []
     for file in sorted((file for file in files if not file.live), key=lambda file: (file.written_at, *file.sizes)):
-        reason = _reason(policy, file.written_at < oldest, count, total, missing)
+        reason = "age" if file.written_at < oldest else usage.excess(policy)
         if reason is None:
             break
-        decision.removals.extend(Removal(folder / name, size, reason) for name, size in file.sizes.items())
-        count, total, missing = count - 1, total - file.size, missing - file.disk_bytes
-    decision.kept_files = count - room.files
-    decision.kept_bytes = total - min(growth, policy.max_bytes // 2)
-    return decision
+        gone = [remove(descriptor, name) for name in file.sizes]
+        removals = [Removal(folder / name, size, reason) for name, size in file.sizes.items()]
+        (removed if all(gone) else failed).extend(removals)
+        usage = usage.without(file) if all(gone) else usage
+    return RetentionResult(tuple(removed), tuple(failed), usage.files - room.files, usage.size - reserved)
 
 
-def _reason(policy: RetentionPolicy, aged: bool, count: int, total: int, missing: int) -> str | None:
-    """Return which bound is exceeded."""
-    if aged:
-        return "age"
-    if count > policy.max_files:
-        return "files"
-    if total > policy.max_bytes:
-        return "bytes"
-    return "free" if missing > 0 else None
+def _reserved_bytes(files: list[_File], policy: RetentionPolicy, room: Room) -> int:
+    """Return how many bytes to keep free for segments to grow into."""
+    growth = sum(max(room.segment_bytes - file.size, 0) for file in files if file.live)
+    return min(growth + room.segment_bytes, policy.max_bytes // 2)
 
 
 def _missing_bytes(descriptor: int, policy: RetentionPolicy) -> int:
@@ -212,21 +231,6 @@ def _missing_bytes(descriptor: int, policy: RetentionPolicy) -> int:
     disk = os.fstatvfs(descriptor)
     wanted = min(policy.min_free_bytes, disk.f_blocks * disk.f_frsize // 2)
     return wanted - disk.f_bavail * disk.f_frsize
-
-
-def _enforce(folder: Path, descriptor: int, policy: RetentionPolicy, now: float | None, room: Room) -> RetentionResult:
-    """Remove what is to go, the folder's lock being held."""
-    decision = _decide(folder, descriptor, policy, now, room)
-    removed: list[Removal] = []
-    failed: list[Removal] = []
-    for removal in decision.removals:
-        (removed if _remove(descriptor, removal.path.name) else failed).append(removal)
-    return RetentionResult(
-        tuple(removed),
-        tuple(failed),
-        decision.kept_files + len(failed),
-        decision.kept_bytes + sum(removal.size for removal in failed),
-    )
 
 
 def _remove(descriptor: int, name: str) -> bool:
@@ -245,26 +249,30 @@ def _remove(descriptor: int, name: str) -> bool:
 
 def _scan(descriptor: int) -> list[_File]:
     """Return the folder's telemetry files."""
-    found: dict[str, list[tuple[str, os.stat_result, bool]]] = {}
-    with os.scandir(descriptor) as entries:
-        for entry in entries:
-            stem = _stem(entry.name)
-            if stem is None:
-                continue
-            with contextlib.suppress(FileNotFoundError):
-                status = os.stat(entry.name, dir_fd=descriptor, follow_symlinks=False)
-                if stat.S_ISREG(status.st_mode):
-                    found.setdefault(stem, []).append((entry.name, status, _is_written(entry.name, descriptor)))
+    found: dict[str, list[_Form]] = {}
+    for name in list_names(descriptor):
+        stem = _stem(name)
+        if stem is not None and (form := _look_at(name, descriptor)) is not None:
+            found.setdefault(stem, []).append(form)
     return [_file(forms) for forms in found.values()]
 
 
-def _file(forms: list[tuple[str, os.stat_result, bool]]) -> _File:
+def _look_at(name: str, descriptor: int) -> _Form | None:
+    """Return what there is under a name of the folder, or None if that is no regular file."""
+    try:
+        status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    return _Form(name, status, _is_written(name, descriptor)) if stat.S_ISREG(status.st_mode) else None
+
+
+def _file(forms: list[_Form]) -> _File:
     return _File(
-        {name: status.st_size for name, status, _ in sorted(forms, key=lambda form: form[0])},
-        sum(status.st_size for _, status, _ in forms),
-        sum(status.st_blocks * _BLOCK_BYTES for _, status, _ in forms),
-        max(status.st_mtime for _, status, _ in forms),
-        any(live for _, _, live in forms),
+        {form.name: form.status.st_size for form in sorted(forms, key=lambda form: form.name)},
+        sum(form.status.st_size for form in forms),
+        sum(form.status.st_blocks * _BLOCK_BYTES for form in forms),
+        max(form.status.st_mtime for form in forms),
+        any(form.live for form in forms),
     )
 
 

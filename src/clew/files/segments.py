@@ -19,7 +19,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from clew import schema
-from clew.files.compression import TEMPORARY_SUFFIX, Compression, compress_file
+from clew.files.compression import SUFFIXES, TEMPORARY_SUFFIX, Compression, compress_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,19 +72,31 @@ def parse_segment_name(name: str) -> SegmentName | None:
     return SegmentName(signal, service, int(pid), (start - _EPOCH) // _MICROSECOND, suffix)
 
 
+def list_names(folder: Path | int) -> list[str]:
+    """List the names in a folder, given by path or descriptor, and miss no segment that is compressed meanwhile.
+
+    A listing is no snapshot: it may come by neither before the new name is made nor after the old one is gone. So it is
+    made twice, and where a plain name was seen the compressed ones are listed too; some may be gone by now.
+    """
+    names = {*os.listdir(folder), *os.listdir(folder)}  # noqa: PTH208 - a descriptor has no iterdir
+    plain = [name for name in names if name.endswith(schema.SEGMENT_SUFFIX)]
+    return sorted(names.union(name + suffix for name in plain for suffix in SUFFIXES.values()))
+
+
 def segments_in(folder: Path) -> list[tuple[SegmentName, Path]]:
     """List the segments in `folder`, oldest start first; those being written too, each once.
 
     Where a crash left a segment both plain and compressed, the plain one stands for both.
     """
     try:
-        names = [entry.name for entry in folder.iterdir()]
+        paths = [(parsed, folder / name) for name in list_names(folder) if (parsed := parse_segment_name(name))]
     except FileNotFoundError:
         return []
-    found = [(parsed, folder / name) for name in names if (parsed := parse_segment_name(name)) is not None]
-    plain = {parsed for parsed, _ in found if not parsed.suffix}
-    once = [item for item in found if not item[0].suffix or item[0]._replace(suffix="") not in plain]
-    return sorted(once, key=lambda item: (item[0].start_us, item[1].name))
+    found: dict[SegmentName, tuple[SegmentName, Path]] = {}
+    for parsed, path in paths:
+        if os.path.lexists(path):
+            found.setdefault(parsed._replace(suffix=""), (parsed, path))
+    return sorted(found.values(), key=lambda item: (item[0].start_us, item[1].name))
 
 
 def is_live(path: Path) -> bool:
@@ -284,7 +296,7 @@ class SegmentWriter:
         return self._monotonic() - self._opened_at >= self._max_age_s
 
     def _open(self) -> None:
-        """Open a new segment and lock it; one that another process locks first, to see whether it is live, is left."""
+        """Open a new segment and lock it."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         while self._descriptor is None:
@@ -331,7 +343,7 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 
 def _lock(descriptor: int, path: Path) -> bool:
-    """Lock a segment just made; False, and closed again, if another process got hold of it in between.
+    """Lock a segment just made; False, and gone again, if another process got hold of it to see whether it is live.
 
     Raises:
         OSError: If the file system knows no locks.
@@ -343,11 +355,15 @@ def _lock(descriptor: int, path: Path) -> bool:
     except (BlockingIOError, FileNotFoundError):
         pass
     except OSError:
-        os.close(descriptor)
-        path.unlink(missing_ok=True)
+        _discard(descriptor, path)
         raise
-    os.close(descriptor)
+    _discard(descriptor, path)
     return False
+
+
+def _discard(descriptor: int, path: Path) -> None:
+    os.close(descriptor)
+    path.unlink(missing_ok=True)
 
 
 _writers: weakref.WeakSet[SegmentWriter] = weakref.WeakSet()

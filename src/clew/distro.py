@@ -26,8 +26,26 @@ if TYPE_CHECKING:
     from clew.delivery.pipeline import Delivery
     from clew.settings import Settings
 
-_UPSTREAM_BOOT: Final = "opentelemetry.instrumentation.auto_instrumentation"
 _SIGNALS: Final = ("traces", "metrics", "logs")
+
+
+class _Retelling(logging.Handler):
+    """Stands in for `logging.lastResort` during the boot, when upstream logs about itself to the program's console.
+
+    An error is told in one line at the end, unless the boot failed and said why.
+    """
+
+    replaced: logging.Handler | None = None
+    held: str | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hold the first error of upstream's; hand on what is not upstream's."""
+        if not record.name.startswith("opentelemetry"):
+            if self.replaced is not None:
+                self.replaced.handle(record)
+        elif record.levelno >= logging.ERROR and self.held is None:
+            reason = record.exc_info[1] if record.exc_info else None
+            self.held = f"{record.getMessage()}{f': {reason}' if reason else ''}"
 
 
 class _Boot:
@@ -41,6 +59,7 @@ class _Boot:
 
 
 _boot = _Boot()
+_retelling = _Retelling()
 
 
 class ClewDistro(BaseDistro):
@@ -84,8 +103,11 @@ def join() -> None:
 
 
 def finish() -> None:
-    """End the boot: upstream's loggers speak for themselves again."""
-    logging.getLogger(f"{_UPSTREAM_BOOT}._load").removeFilter(_retell)
+    """End the boot: what is logged from now on is the program's to show."""
+    if logging.lastResort is _retelling:
+        logging.lastResort = _retelling.replaced
+    if _retelling.held:
+        diagnostics.report("boot", _retelling.held)
 
 
 def _guarded(step: Callable[[], None]) -> None:
@@ -94,14 +116,16 @@ def _guarded(step: Callable[[], None]) -> None:
         step()
     except Exception as error:  # noqa: BLE001 - promise: the program starts whatever state the packages are in
         _boot.active = False
+        _retelling.held = None
         diagnostics.report("boot", versions.explain(error))
 
 
 def _prepare() -> None:
     """Decide whether to run, and set the defaults of OpenTelemetry's variables."""
+    if logging.lastResort is not _retelling:
+        _retelling.replaced, logging.lastResort = logging.lastResort, _retelling
     environ = settings.process_environment()
     if settings.otel_disabled(environ):
-        logging.getLogger(f"{_UPSTREAM_BOOT}._load").addFilter(_retell)
         return
     mismatch = versions.mismatch(versions.core_versions())
     if mismatch:
@@ -111,20 +135,12 @@ def _prepare() -> None:
     _boot.active = _boot.settings.mode != "off"
     if not _boot.active:
         return
-    logging.getLogger(f"{_UPSTREAM_BOOT}._load").addFilter(_retell)
     if _boot.settings.problems:
         diagnostics.report("settings", "; ".join(_boot.settings.problems))
     for name, value in settings.otel_defaults(environ, _boot.settings.mode).items():
         environ[name] = value
     environ.setdefault("OTEL_PYTHON_CONFIGURATOR", NAME)
-
-
-def _retell(record: logging.LogRecord) -> bool:
-    """Keep upstream's boot messages off the program's console; what matters is told in one line of ours."""
-    if record.levelno >= logging.ERROR:
-        reason = record.exc_info[1] if record.exc_info else None
-        diagnostics.report("boot-upstream", f"{record.getMessage()}{f': {reason}' if reason else ''}")
-    return False
+    environ.setdefault("OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION", "false")
 
 
 def _wire(auto_instrumentation_version: str | None) -> None:

@@ -23,7 +23,7 @@ test-all: $(VENV)/ready
 
 # Real servers, built with Go once into ~/.cache/clew-stack (about 15 minutes on two cores).
 test-stack: $(VENV)/ready
-	$(BIN)/python tests/stack/build.py
+	$(BIN)/python tests/stack/stack_build.py
 	$(PYTEST) -m stack tests/stack
 
 lint: $(VENV)/ready

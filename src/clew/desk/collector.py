@@ -105,13 +105,17 @@ def merged_text(files: Sequence[Path]) -> str:
         import yaml  # noqa: PLC0415 - an extra, and only this needs it
     except ImportError:
         raise MissingExtraError("merging needs PyYAML: pip install 'clew-opentelemetry[collector]'") from None
-    try:
-        documents = [yaml.safe_load(path.read_text(encoding="utf-8")) or {} for path in files]
-    except yaml.YAMLError as error:
-        raise FormatError(f"couldn't read the configuration: {error}") from None
+    documents = [_parse(path, yaml) for path in files]
     dumper = type("PlainDumper", (yaml.SafeDumper,), {"ignore_aliases": lambda *_: True})
     text: str = yaml.dump(merge(documents), Dumper=dumper, sort_keys=False, width=120)
     return text
+
+
+def _parse(path: Path, yaml: Any) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise FormatError(f"{str(path)!r} is no YAML: {' '.join(str(error).split())}") from None
 
 
 def find_program(environ: Mapping[str, str]) -> Program:

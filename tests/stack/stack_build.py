@@ -1,6 +1,6 @@
 """Build the real servers that the stack tests run, with Go, once, into a cache outside the tree.
 
-    python tests/stack/build.py [otelcol|prometheus|jaeger|loki ...]
+    python tests/stack/stack_build.py [otelcol|prometheus|jaeger|loki ...]
 
 Each binary lies under a folder named after a hash of its recipe, so a changed recipe builds again and an unchanged one
 never does. Modules come through the ordinary Go proxy with checksum verification on. One build at a time: two would not
@@ -66,9 +66,8 @@ NAMES = ("otelcol", *(server.name for server in SERVERS))
 
 
 def cache_folder() -> Path:
-    """Return where binaries are kept: `CLEW_STACK_CACHE`, else `$XDG_CACHE_HOME/clew-stack`."""
-    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(os.environ.get("CLEW_STACK_CACHE") or Path(cache) / "clew-stack")
+    """Return where binaries are kept: `$XDG_CACHE_HOME/clew-stack`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clew-stack"
 
 
 def binary_path(name: str) -> Path:
@@ -157,8 +156,8 @@ def main() -> int:
     """Build what the command line names, or all, holding a lock so that two runs never build at once."""
     names = sys.argv[1:] or NAMES
     if shutil.which("go") is None:
-        print("no Go on this machine: the stack tests need it to build their servers", file=sys.stderr)  # noqa: T201 - it is a command
-        return 1
+        print("no Go on this machine to build servers with: the stack tests will skip")  # noqa: T201 - it is a command
+        return 0
     cache_folder().mkdir(parents=True, exist_ok=True)
     with (cache_folder() / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -25,6 +25,12 @@ ERRORS_PAGE: Final = "docs/reference/errors.md"
 COMMANDS: Final = {
     "trace": ("clew.desk.commands.trace", "Show what one request did, over all services."),
     "logs": ("clew.desk.commands.logs", "Show log records, filtered; follow them."),
+    "errors": ("clew.desk.commands.errors", "Show what fails, one group for each root cause."),
+    "retain": ("clew.desk.commands.retain", "Remove old telemetry files."),
+    "replay": ("clew.desk.commands.replay", "Post telemetry files to an OTLP endpoint."),
+    "collector": ("clew.desk.commands.collector", "Print, check or run the Collector that ships."),
+    "config": ("clew.desk.commands.config", "Show the settings as resolved."),
+    "schema": ("clew.desk.commands.schema", "Print the JSON Schema of the console line."),
     "id": ("clew.desk.commands.id", "Tell what an ID stands for, and where to look it up."),
 }
 """Each command's module and what it does in a line, so that listing them loads none; the function has the command's name."""

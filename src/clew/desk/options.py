@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from clew.files.reader.sources import Source
 
 F = TypeVar("F", bound="Callable[..., Any]")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,18 @@ def make_filter(
     if bad is not None:
         raise SettingsError(f"--attr must be KEY=VALUE, got {bad!r}")
     return LogFilter(identifier, frozenset(services), least, since, until, text, pairs)
+
+
+def parsed(option: str, parse: Callable[[str], T], text: str) -> T:
+    """Parse an option's value as a setting.
+
+    Raises:
+        SettingsError: If it cannot be.
+    """
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise SettingsError(f"{option} {error}, got {text!r}") from None
 
 
 def tell_unread(stats: ReadStats) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from clew.files.reader.sources import Source
 
-R = TypeVar("R", SpanRecord, LogRow)
+R = TypeVar("R", bound="SpanRecord | LogRow")
 
 MAX_OPEN: Final = 16
 """Files that are read side by side. Each holds one parsed line, which for a Collector's batch is some tens of megabytes."""

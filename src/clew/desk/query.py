@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from clew.files.reader.records import ReadStats
     from clew.files.reader.sources import Source
 
-R = TypeVar("R", SpanRecord, LogRow)
+R = TypeVar("R", bound="SpanRecord | LogRow")
 
 MAX_RECORDS: Final = 20_000
 """Spans and logs of one request that are kept: some 100 MB parsed. A request with more is told so."""
@@ -49,13 +49,14 @@ class LogFilter:
         return (
             (not self.services or row.service in self.services)
             and row.severity_number >= self.least_severity
-            and self._is_in_time(row.time_ns)
+            and self.is_in_time(row.time_ns)
             and (not self.identifier or has_id(row, self.identifier))
             and (not self.text or self._has_text(row))
             and all(_has_attribute(row, key, value) for key, value in self.attributes)
         )
 
-    def _is_in_time(self, time_ns: int) -> bool:
+    def is_in_time(self, time_ns: int) -> bool:
+        """Tell whether a time is in the period."""
         return (self.since_ns is None or time_ns >= self.since_ns) and (
             self.until_ns is None or time_ns < self.until_ns
         )
@@ -76,6 +77,11 @@ class Trace:
     logs: tuple[LogRow, ...]
     omitted: int = 0
     """Records past `MAX_RECORDS`."""
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number of things."""
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def has_id(row: SpanRecord | LogRow, identifier: str) -> bool:
@@ -134,7 +140,7 @@ def find_trace(
     if collected.trace_ids - expected:
         look(expected | collected.trace_ids)
     if collected.is_empty:
-        raise NoDataError(f"no span or log carries {identifier!r} in {len(sources)} file{'s' * (len(sources) != 1)}")
+        raise NoDataError(f"no span or log carries {identifier!r} in {counted(len(sources), 'file')}")
     return collected.trace()
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from rich.text import Text
 
 from clew import schema
+from clew.desk.query import counted
 from clew.desk.terminal import clean
 from clew.files.reader.records import ERROR_SEVERITY, LogRow, SpanEvent, SpanRecord
 from clew.files.reader.timestamps import format_timestamp
@@ -63,9 +64,9 @@ def _header(trace: Trace, timeline: Timeline) -> list[Text]:
     services = dict.fromkeys(span.service for span in trace.spans)
     failed = sum(span.status == "error" for span in trace.spans)
     facts = [
-        _count(len(services), "service"),
-        _count(len(trace.spans), "span"),
-        _count(len(trace.logs), "log"),
+        counted(len(services), "service"),
+        counted(len(trace.spans), "span"),
+        counted(len(trace.logs), "log"),
         format_duration(timeline.end_ns - timeline.start_ns),
         format_timestamp(timeline.start_ns, utc=False),
     ]
@@ -73,7 +74,7 @@ def _header(trace: Trace, timeline: Timeline) -> list[Text]:
     traces = Text.assemble(("Trace          ", "dim"), ", ".join(trace.trace_ids) or "none")
     summary = Text("  ".join(facts), "dim")
     if failed:
-        summary.append(f"  {_count(failed, 'failed span')}", "bold red")
+        summary.append(f"  {counted(failed, 'failed span')}", "bold red")
     return [title, traces, summary]
 
 
@@ -170,7 +171,3 @@ def level_colour(severity_number: int) -> str:
     if severity_number >= ERROR_SEVERITY - 4:
         return "yellow"
     return "green" if severity_number >= ERROR_SEVERITY - 8 else "dim"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import click
 from clew.desk import options, ordering, plain, query, terminal
 from clew.errors import NoDataError
 from clew.files.reader import reading
+from clew.files.reader.following import Follower
 from clew.files.reader.records import LogRow, ReadStats
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from clew.desk.options import Place
     from clew.files.reader.sources import Source
 
+_TAIL = 10
+_POLL_S = 0.3
 _REMEMBERED = 100_000
 """Records in which a repeat is told: repeats have the same time, so they are near."""
 
@@ -27,8 +31,9 @@ _REMEMBERED = 100_000
 @options.place
 @options.log_filters
 @click.option("--limit", "-n", type=click.IntRange(min=1), help="Only the last so many records.")
+@click.option("--follow", "-f", is_flag=True, help="Go on showing what is written, until Ctrl-C.")
 @options.json_output
-def logs(place: Place, *, limit: int | None, as_data: bool, **filters: Any) -> None:
+def logs(place: Place, *, limit: int | None, follow: bool, as_data: bool, **filters: Any) -> None:
     """Show log records of all services in order of time.
 
     Reads OTLP JSON lines of Clew and of the Collector, JSON logs and text logs, compressed or not.
@@ -37,9 +42,13 @@ def logs(place: Place, *, limit: int | None, as_data: bool, **filters: Any) -> N
     Example:
       clew logs --since '10 minutes ago' --level WARNING
       clew logs --id order-4711 --json
+      clew logs --follow --service shop
       clew logs /var/log/app.log --format '%(asctime)s %(levelname)s %(name)s: %(message)s'
     """
     wanted = options.make_filter(**filters)
+    if follow:
+        follow_logs(place, wanted, limit or _TAIL, as_data=as_data)
+        return
     sources = place.sources(signals=("logs",), since_ns=wanted.since_ns)
     stats = ReadStats()
     with terminal.progress(sum(source.size for source in sources), "Reading") as progress:
@@ -51,7 +60,7 @@ def logs(place: Place, *, limit: int | None, as_data: bool, **filters: Any) -> N
         terminal.page(render(chain([first], rows), as_data=as_data))
     options.tell_unread(stats)
     if first is None:
-        raise NoDataError(f"no log record matches in {len(sources)} file{'s' * (len(sources) != 1)}")
+        raise NoDataError(f"no log record matches in {query.counted(len(sources), 'file')}")
 
 
 def find_logs(
@@ -70,6 +79,25 @@ def find_logs(
         return (row for row in found if isinstance(row, LogRow) and wanted.matches(row))
 
     return query.unique(ordering.in_time_order(sources, rows_of), _REMEMBERED)
+
+
+def follow_logs(place: Place, wanted: query.LogFilter, tail: int, *, as_data: bool) -> None:
+    """Print the last records that match, then those that are being written, until interrupted."""
+    whole = wanted.since_ns is not None
+    follower = Follower(place.paths, ReadStats(), signals=("logs",), form=place.text_form(), whole=whole)
+    arriving = query.unique(_arriving(follower, wanted, None if whole else tail), _REMEMBERED)
+    for line in render(arriving, as_data=as_data):
+        click.echo(line)
+
+
+def _arriving(follower: Follower, wanted: query.LogFilter, tail: int | None) -> Iterator[LogRow]:
+    """Give the records of each poll in order of time; of the first poll the last ones."""
+    start = -tail if tail is not None else None
+    while True:
+        rows = [row for row in follower.poll() if isinstance(row, LogRow) and wanted.matches(row)]
+        yield from sorted(rows, key=lambda row: row.time_ns)[start:]
+        start = None
+        time.sleep(_POLL_S)
 
 
 def render(rows: Iterable[LogRow], *, as_data: bool) -> Iterator[str]:

@@ -5,8 +5,9 @@ Source: opentelemetry-specification, "OpenTelemetry Protocol File Exporter": JSO
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import orjson
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
     from clew.files.reader.records import ReadStats, Record
 
-T = TypeVar("T")
+Row: TypeAlias = SpanRecord | LogRow | MetricRow
+"""A record that can be written again."""
 
 DOCUMENTS: Final = {"resourceSpans": "traces", "resourceLogs": "logs", "resourceMetrics": "metrics"}
 """The key that a document of each signal has."""
@@ -72,26 +74,38 @@ _SHAPES: Final[dict[str, tuple[str, str, Callable[[list[Json], Origin, ReadStats
 """For each document: the key of its scopes, of their items, and what makes records of those."""
 
 
-def lines(rows: Iterable[SpanRecord | LogRow | MetricRow]) -> Iterator[tuple[str, bytes, int]]:
+def lines(rows: Iterable[Row]) -> Iterator[tuple[str, bytes, int]]:
     """Write records as documents: signal, line with its newline, number of records.
 
-    Neighbours that share an origin come into one document, so what one line held becomes one line again for each of its scopes.
-    Values that the reader does not know are kept, since a record is a view of what was read.
+    Neighbours that share an origin come into one document, so what one line held becomes one line again for each of
+    its scopes. Values that the reader does not know are kept, since a record is a view of what was read.
     """
-    for (kind, _), group in groupby(rows, key=lambda row: (type(row), row.origin)):
+    for key, part, count in _parts(rows):
+        yield DOCUMENTS[key], orjson.dumps({key: [part]}) + b"\n", count
+
+
+def requests(rows: Iterable[Row]) -> Iterator[tuple[str, bytes, int]]:
+    """Write records as bodies of export requests, one for each signal among them: signal, body, number of records."""
+    documents: dict[str, list[Json]] = {}
+    counts: Counter[str] = Counter()
+    for key, part, count in _parts(rows):
+        documents.setdefault(key, []).append(part)
+        counts[key] += count
+    for key, parts in documents.items():
+        yield DOCUMENTS[key], orjson.dumps({key: parts}), counts[key]
+
+
+def _parts(rows: Iterable[Row]) -> Iterator[tuple[str, Json, int]]:
+    """Put neighbours of one origin into one element of a document: the document's key, the element, number of records."""
+    for (kind, origin), group in groupby(rows, key=lambda row: (type(row), row.origin)):
         batch = list(group)
         key = _KEYS[kind]
+        scopes_key, items_key, _ = _SHAPES[key]
         items = _joined(batch) if kind is MetricRow else [row.raw for row in batch]
-        yield DOCUMENTS[key], orjson.dumps(_document(key, batch[0].origin, items)) + b"\n", len(batch)
+        yield key, {**origin.part, scopes_key: [{**origin.scope_part, items_key: items}]}, len(batch)
 
 
 _KEYS: Final[dict[type, str]] = {SpanRecord: "resourceSpans", LogRow: "resourceLogs", MetricRow: "resourceMetrics"}
-
-
-def _document(key: str, origin: Origin, items: list[Json]) -> Json:
-    """Wrap items in the document of their signal."""
-    scopes_key, items_key, _ = _SHAPES[key]
-    return {key: [{**origin.part, scopes_key: [{**origin.scope_part, items_key: items}]}]}
 
 
 def _joined(rows: list[Any]) -> list[Json]:

@@ -57,7 +57,7 @@ def read(
             with lines.open_file(source.path) as file:
                 stats.files += 1
                 blocks = lines.read_blocks(file)
-                yield from _File(source, stats, signals, form).records(blocks, needles)
+                yield from FileReader(source, stats, signals, form).records(blocks, needles)
         except lines.DamagedError:
             stats.damaged.append(source.path)
         except OSError:
@@ -66,13 +66,14 @@ def read(
             progress(source.size)
 
 
-class _File:
+class FileReader:
     """Reads one file: sniffs what it is from its first bytes, then goes line by line."""
 
     def __init__(self, source: Source, stats: ReadStats, signals: Collection[str], form: TextFormat | None) -> None:
         self._source, self._path, self._stats, self._signals, self._form = source, source.path, stats, signals, form
         self._json = JsonLogs(source.path)
         self._text: TextLogs | None = None
+        self._is_otlp: bool | None = None
         self._partial: list[str] = []
 
     def records(self, blocks: Iterator[bytes], needles: Sequence[bytes]) -> Iterator[Record]:
@@ -92,6 +93,24 @@ class _File:
             yield from self._otlp_lines(blocks, needles)
         elif "logs" in self._signals:
             yield from self._log_lines(blocks)
+            yield from self.settle()
+
+    def more(self, data: bytes) -> Iterator[Record]:
+        """Give the records of whole lines that were appended to the file; a text record may go on in the next ones."""
+        if not data.strip():
+            return
+        if self._is_otlp is None:
+            self._is_otlp = _OTLP_HEAD.match(data.lstrip()) is not None
+        if self._is_otlp:
+            yield from self._otlp_lines(iter([data]), ())
+        elif "logs" in self._signals:
+            yield from self._log_lines(iter([data]))
+
+    def settle(self) -> list[LogRow | RawLine]:
+        """Give the text record under way: no more lines of it are to come."""
+        rows = self._text.flush() if self._text else []
+        self._stats.records += len(rows)
+        return rows
 
     def _otlp_lines(self, blocks: Iterator[bytes], needles: Sequence[bytes]) -> Iterator[Record]:
         """Read a file of OTLP documents; other lines in it are kept as raw."""
@@ -127,15 +146,15 @@ class _File:
     def _log_lines(self, blocks: Iterator[bytes]) -> Iterator[Record]:
         """Read a file of JSON or text log lines, or a mixture, as a container's output is."""
         cut = lines.split_lines(blocks, self._stats)
-        sample = list(islice(cut, SAMPLE_LINES))
-        forms = (self._form,) if self._form else formats.detect(self._plain(sample))
-        self._text = TextLogs(self._path, forms, self._json, self._stats, self._source.modified_s)
+        sample = list(islice(cut, SAMPLE_LINES)) if self._text is None else []
+        if self._text is None:
+            forms = (self._form,) if self._form else formats.detect(self._plain(sample))
+            self._text = TextLogs(self._path, forms, self._json, self._stats, self._source.modified_s)
         for line in chain(sample, cut):
             self._stats.lines += 1
             rows = self._log_line(line.decode(errors="replace").removesuffix("\r"), None)
             self._stats.records += len(rows)
             yield from rows
-        yield from self._text.flush()
 
     def _plain(self, sample: list[bytes]) -> list[str]:
         """Return the text lines of a sample, out of their container's wrapping."""
@@ -154,7 +173,7 @@ class _File:
         if line.startswith("{"):
             rows = self._json_line(line, received_ns)
             if rows is not None:
-                return [*self._flush(), *rows]
+                return [*(self._text.flush() if self._text else []), *rows]
         return list(self._text.feed(line, received_ns)) if self._text else []
 
     def _json_line(self, line: str, received_ns: int | None) -> list[Record] | None:
@@ -181,9 +200,6 @@ class _File:
                 rows = [self._raw(orjson.dumps(part))]
             self._stats.records += len(rows)
             yield from rows
-
-    def _flush(self) -> list[LogRow | RawLine]:
-        return self._text.flush() if self._text else []
 
     def _raw(self, line: bytes) -> RawLine:
         return RawLine(line[: lines.KEPT_BYTES].decode(errors="replace"), self._path, self._stats.lines)

@@ -1,0 +1,118 @@
+"""`clew errors`: what fails, one group for each cause."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from clew.desk import options, ordering, plain, query, terminal
+from clew.desk.error_groups import ErrorGroup, group_errors
+from clew.errors import NoDataError
+from clew.files.reader import reading
+from clew.files.reader.records import LogRow, ReadStats, SpanRecord
+from clew.files.reader.timestamps import format_timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rich.console import Console
+
+    from clew.desk.options import Place
+    from clew.files.reader.sources import Source
+
+_REMEMBERED = 100_000
+"""Records in which a repeat is told; see `query.unique`."""
+
+
+@click.command
+@options.place
+@options.period
+@options.services
+@click.option("--limit", "-n", type=click.IntRange(min=1), help="Only the so many most frequent groups.")
+@options.json_output
+def errors(
+    place: Place, *, since: int | None, until: int | None, services: tuple[str, ...], limit: int | None, as_data: bool
+) -> None:
+    """Show what fails: one group for each root cause, the most frequent first.
+
+    An error that several services and log lines tell of is one failure, of the service in which it began.
+
+    \b
+    Example:
+      clew errors --since yesterday
+      clew errors --service payments --json
+    """
+    sources = place.sources(signals=("traces", "logs"), since_ns=since)
+    stats = ReadStats()
+    period = query.LogFilter(since_ns=since, until_ns=until)
+    with terminal.progress(sum(source.size for source in sources), "Reading") as progress:
+        groups = group_errors(find_records(sources, period, place, stats, progress))
+    options.tell_unread(stats)
+    wanted = set(services)
+    chosen = [group for group in groups if not wanted or wanted & set(group.services)][:limit]
+    if as_data:
+        click.echo(plain.as_json([group_data(group) for group in chosen], indent=True))
+    elif not chosen:
+        click.echo(f"No errors in {stats.records} records of {query.counted(len(sources), 'file')}.")
+    else:
+        terminal.draw(lambda console: draw(console, chosen))
+    if not stats.records:
+        raise NoDataError(f"no span or log record in {query.counted(len(sources), 'file')}")
+
+
+def find_records(
+    sources: list[Source],
+    period: query.LogFilter,
+    place: Place,
+    stats: ReadStats,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[SpanRecord | LogRow]:
+    """Give all spans and log records of a period, each once, in order of time."""
+    form = place.text_form()
+
+    def rows_of(source: Source) -> Iterator[SpanRecord | LogRow]:
+        for row in reading.read([source], stats, signals=("traces", "logs"), form=form, progress=progress):
+            if isinstance(row, (SpanRecord, LogRow)) and period.is_in_time(row.time_ns):
+                yield row
+
+    return query.unique(ordering.in_time_order(sources, rows_of), _REMEMBERED)
+
+
+def group_data(group: ErrorGroup) -> dict[str, Any]:
+    """Return a group as plain data, its times as text."""
+    data = asdict(group)
+    data["first_seen"] = format_timestamp(data.pop("first_ns"))
+    data["last_seen"] = format_timestamp(data.pop("last_ns"))
+    return data
+
+
+def draw(console: Console, groups: list[ErrorGroup]) -> None:
+    """Draw one block for each group."""
+    from rich.text import Text  # noqa: PLC0415 - rich takes longer to import than `--json` to answer
+
+    for group in groups:
+        title = Text.assemble((group.type or "error", "bold red"), (f": {group.message.partition(chr(10))[0]}", "red"))
+        console.print(Text(terminal.clean(title.plain), "bold red"), overflow="ellipsis", no_wrap=True)
+        for name, value in facts(group):
+            console.print(Text.assemble((f"  {name:<12}", "dim"), terminal.clean(value)), overflow="fold")
+        console.print()
+
+
+def facts(group: ErrorGroup) -> list[tuple[str, str]]:
+    """Return what is told of a group, in lines of name and value."""
+    first, last = (
+        format_timestamp(time_ns, utc=False)[:19].replace("T", " ") for time_ns in (group.first_ns, group.last_ns)
+    )
+    others = [service for service in group.services if service != group.service]
+    told_in = f", told in {', '.join(others)}" if others else ""
+    lines = [
+        ("failures", f"{group.failures}, in {query.counted(group.records, 'record')}"),
+        ("first, last", f"{first}, {last}"),
+        ("root cause", f"{group.service}  {group.operation}{told_in}"),
+        ("group", group.id),
+        ("examples", ", ".join(group.examples) or "none has an ID"),
+    ]
+    frames = [line.removeprefix("frame ") for line in group.canonical.splitlines() if line.startswith("frame ")]
+    return [*lines, ("raised in", " > ".join(frames))] if frames else lines

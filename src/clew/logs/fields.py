@@ -39,7 +39,8 @@ class _State:
     style_init: Any = None
 
 
-def _service_name() -> str:
+def service_name() -> str:
+    """Return the name of the service in the tracer provider's resource, or nothing before there is one."""
     resource = getattr(trace.get_tracer_provider(), "resource", None)
     return str(resource.attributes.get("service.name", "")) if resource is not None else ""
 
@@ -52,7 +53,7 @@ _VALUES: Final[Mapping[str, Callable[[CurrentIds], Any]]] = {
     "otelTraceID": lambda ids: f"{ids.trace_id:032x}" if ids.trace_id else "0",
     "otelSpanID": lambda ids: f"{ids.span_id:016x}" if ids.span_id else "0",
     "otelTraceSampled": lambda ids: bool(ids.trace_flags & 1),
-    "otelServiceName": lambda _: _service_name(),
+    "otelServiceName": lambda _: service_name(),
 }
 
 

@@ -46,6 +46,10 @@ _COLOURED: Final = ACCESS_LOGGERS | {"uvicorn.error"}
 """Loggers that put colour codes into the record itself."""
 
 
+_COLOURED_MESSAGE: Final = "color_message"
+"""What uvicorn adds to its records: the message once more, with colour codes."""
+
+
 class _Site(NamedTuple):
     """What all records of one log call in the source have in common."""
 
@@ -84,7 +88,9 @@ def _translate(own: dict[str, Any], ids: CurrentIds, added: Attributes | None) -
     if body is None or coloured or sanitizer or added or own["exc_info"] or own["exc_text"] or own["stack_info"]:
         sanitizer = sanitizer or Sanitizer()
         body = _body(own, sanitizer) if body is None else body
-        body = _ANSI.sub("", body) if coloured else body
+        if coloured:
+            body = _ANSI.sub("", body)
+            attributes = {key: value for key, value in (attributes or {}).items() if key != _COLOURED_MESSAGE}
         exception = _exception(own, sanitizer)
         attributes = _complete(attributes, own["stack_info"], added, sanitizer)
     if attributes and EVENT_NAME in attributes:

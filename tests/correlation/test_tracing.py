@@ -150,7 +150,7 @@ def test_attribute_mode_keeps_trace_ids_random(install: Callable[..., Bench]) ->
 
 
 def test_untrusted_ids_are_ignored(install: Callable[..., Bench]) -> None:
-    """At a public edge neither header, baggage nor load balancer decides; a traceparent does, as in plain OpenTelemetry."""
+    """At a public edge neither header, baggage nor load balancer decides; a traceparent still does."""
     bench = install(Settings(correlation_trust="none"))
     hostile = {
         "x-request-id": "req-1",
@@ -173,7 +173,7 @@ def test_untrusted_ids_are_ignored(install: Callable[..., Bench]) -> None:
 
 
 def test_sampler_sees_the_final_id(install: Callable[..., Bench]) -> None:
-    """The sampler is asked with the derived trace ID and the attribute; if it drops the attributes, the ID comes back."""
+    """The sampler is asked with the derived trace ID and the attribute; if it drops that, it comes back."""
     sampler = RecordingSampler()
     bench = install(sampler=sampler)
 
@@ -235,7 +235,7 @@ def test_unsampled_spans_carry_the_id(install: Callable[..., Bench]) -> None:
 
 
 def test_spans_outlive_the_context_that_brought_the_id(install: Callable[..., Bench]) -> None:
-    """Where an instrumentation does not attach what it extracted (aiohttp), the handler's spans have the ID all the same."""
+    """Where an instrumentation does not attach what it extracted (aiohttp), the handler's spans have the ID."""
     bench = install()
 
     with bind("server-start"), bench.tracer.start_as_current_span("server", extract({"x-request-id": "req-1"})):
@@ -271,7 +271,7 @@ class CountingIdGenerator(IdGenerator):
 
 
 def test_other_id_generators_stay(install: Callable[..., Bench]) -> None:
-    """A program's own ID generator makes the IDs that do not follow from a request, and says whether they are random."""
+    """A program's own ID generator makes the IDs that follow from no request, and says if they are random."""
     bench = install(id_generator=CountingIdGenerator())
 
     bench.tracer.start_span("own").end()
@@ -300,7 +300,6 @@ def test_a_sampler_that_starts_spans_does_not_take_the_id(install: Callable[...,
 
 def test_trouble_of_ours_leaves_the_span(install: Callable[..., Bench], capfd: pytest.CaptureFixture[str]) -> None:
     """If the hook itself fails, the span starts as it would without, and one line tells it."""
-
     bench = install()
     planned = tracing._plan
 
@@ -370,7 +369,7 @@ def test_new_bound_id_is_the_trace_id(install: Callable[..., Bench]) -> None:
 def test_remote_span_of_no_ours(install: Callable[..., Bench]) -> None:
     """A span that another tracer left in the Context is a parent like any: its trace ID in hex is the ID."""
     bench = install()
-    remote = trace.NonRecordingSpan(trace.SpanContext(TRACE_ID, 7, True, trace.TraceFlags(1)))
+    remote = trace.NonRecordingSpan(trace.SpanContext(TRACE_ID, 7, is_remote=True, trace_flags=trace.TraceFlags(1)))
 
     attach(trace.set_span_in_context(remote, get_current()))
     bench.tracer.start_span("child").end()

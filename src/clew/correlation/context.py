@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from opentelemetry.context import Context, attach, get_current
+from opentelemetry.context import Context, attach, create_key, get_current, set_value
 from opentelemetry.trace import INVALID_SPAN, get_current_span, set_span_in_context
 
 from clew import diagnostics
@@ -18,7 +18,6 @@ from clew.correlation import ids, running
 from clew.correlation.origin import (
     NO_IDS,
     CurrentIds,
-    Origin,
     baggage_correlation_id,
     new_origin,
     origin_for,
@@ -45,6 +44,7 @@ MARK: Final = "_clew_correlation_id"
 """The attribute of a span object of this process that holds its correlation ID."""
 
 _IDS: Final = "_clew_ids"
+_LEFT_KEY: Final = create_key("clew-left")
 
 
 class _State:
@@ -116,21 +116,20 @@ class bind(AbstractContextManager[str]):  # noqa: N801 - used as a function: `wi
 
     def __init__(self, correlation_id: str | None = None) -> None:
         self._correlation_id = _checked(correlation_id)
-        self._left: list[tuple[Context, Origin | None]] = []
 
     def __enter__(self) -> str:
         bound = self._context()
-        self._left.append((get_current(), origin_in(bound)))
-        attach(bound)
+        # What to go back to stands in the Context, not here: one bind may be entered by several threads and tasks.
+        attach(set_value(_LEFT_KEY, (self, get_current()), bound))
         return correlation_id_in(bound) or ""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        left, origin = self._left.pop()
-        # Closed from another task (an abandoned async generator), there is nothing of ours to leave.
-        if origin_in(get_current()) is origin:
-            attach(left)
+        left = get_current().get(_LEFT_KEY)
+        # Closed from another task, as an abandoned async generator is, there is nothing of ours to leave.
+        if isinstance(left, tuple) and left[0] is self:
+            attach(left[1])
 
     def __call__(self, function: F) -> F:
         """Return `function` so that each call of it is bound."""

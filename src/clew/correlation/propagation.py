@@ -173,9 +173,7 @@ def _one_of(values: list[Any], name: str) -> str | None:
         return next(iter(parts))
     with _lock:
         _rejected[reason] += 1
-    diagnostics.report(
-        "correlation-rejected", f"an inbound {name} was not taken as correlation ID ({reason}); a new ID was made"
-    )
+    diagnostics.report("correlation-rejected", f"an inbound {name} is no correlation ID ({reason}); it was ignored")
     return None
 
 

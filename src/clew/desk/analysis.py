@@ -1,4 +1,4 @@
-"""What all requests together say: how long operations take, how many fail, when, and what telemetry itself cost and lost.
+"""What all requests together say: how long operations take, how many fail, when, what telemetry cost and lost.
 
 One pass over records, memory bounded by the number of operations and periods, not of records.
 """
@@ -139,7 +139,7 @@ def analyse(records: Iterable[object]) -> Analysis:
 
 
 def operation_name(span: SpanRecord, attributes: Attributes) -> str:
-    """Return the name under which calls of one operation are counted: method and route for HTTP, else the span's name."""
+    """Return the name that an operation is counted under: method and route for HTTP, else the span's name."""
     route, method = attributes.get("http.route"), attributes.get("http.request.method") or attributes.get("http.method")
     return f"{method!s} {route!s}" if route and method else span.name
 
@@ -257,7 +257,7 @@ class _Tally:
             self._add_request(span, key[1], duration_ns, is_failed)
 
     def _add_request(self, span: SpanRecord, name: str, duration_ns: int, is_failed: bool) -> None:
-        """Count a span that is a request to a service, and remember it if it is among the slowest or the last to fail."""
+        """Count a request, and remember it if it is among the slowest or the last to fail."""
         start_ns = span.start_ns
         self._requests.add(duration_ns, is_failed)
         if start_ns:

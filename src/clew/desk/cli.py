@@ -33,24 +33,35 @@ COMMANDS: Final = {
     "schema": ("clew.desk.commands.schema", "Print the JSON Schema of the console line."),
     "id": ("clew.desk.commands.id", "Tell what an ID stands for, and where to look it up."),
 }
-"""Each command's module and what it does in a line, so that listing them loads none; the function has the command's name."""
+"""Each command's module, whose function has the command's name, and its help in a line: listing them loads none."""
+
+
+class PipeClosedError(Exception):
+    """Whoever read our output went away; click would call a `BrokenPipeError` a failure."""
 
 
 class Commands(click.Group):
     """Loads a command when it is asked for: starting `clew` takes as long as one command needs."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """List the commands in the order in which a person meets them."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         """Load one command, or None if there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise PipeClosedError from error
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         """List the commands in the help without loading them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
@@ -61,7 +72,8 @@ class Commands(click.Group):
 def clew() -> None:
     """Follow one request through every log line, span and error, from files alone.
 
-    Commands read the folder in CLEW_DIR, or the files and folders that are named. Times are written as people do: '10 minutes ago'.
+    Commands read the folder in CLEW_DIR, or the files and folders that are named. Times are written as people do: '10
+    minutes ago'.
 
     \b
     Example:
@@ -73,34 +85,36 @@ def clew() -> None:
 
 
 def run(arguments: list[str] | None = None) -> NoReturn:
-    """Run the command line and exit: 0 done, 1 an error or nothing found, 2 wrong usage, 130 interrupted, 141 the pipe was closed."""
+    """Run the command line and exit.
+
+    The status is 0 when done, 1 failed or nothing found, 2 wrong usage, 130 interrupted, 141 pipe closed.
+    """
     sys.exit(_status(arguments))
 
 
 def _status(arguments: list[str] | None) -> int:
     """Run a command and return its exit status; each error is one line on stderr."""
+    status = FAILED
     try:
         result: Any = clew.main(arguments, prog_name="clew", standalone_mode=False)
         sys.stdout.flush()
+        status = result if isinstance(result, int) else DONE
     except click.UsageError as error:
         error.show()
-        return USAGE
+        status = USAGE
     except click.ClickException as error:
         _tell(error.format_message())
-        return FAILED
     except ClewError as error:
         _tell(f"{error} (see {ERRORS_PAGE}#{error.slug})")
-        return FAILED
     except (KeyboardInterrupt, click.Abort):
-        return INTERRUPTED
-    except BrokenPipeError:
+        status = INTERRUPTED
+    except (PipeClosedError, BrokenPipeError):
         # What is still buffered would fail again, with a message, when the interpreter flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PIPE_CLOSED
+        status = PIPE_CLOSED
     except OSError as error:
         _tell(f"{error.filename or 'file'}: {error.strerror or error}")
-        return FAILED
-    return result if isinstance(result, int) else DONE
+    return status
 
 
 def _tell(message: str) -> None:

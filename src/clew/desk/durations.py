@@ -72,7 +72,7 @@ class Durations:
             self._fold()
 
     def percentiles_ns(self, shares: Sequence[float]) -> tuple[int, ...]:
-        """Return the smallest duration that at least each share (0 to 1) of all does not exceed; 0 where there is none."""
+        """Return for each share (0 to 1) the smallest duration that so many do not exceed; 0 where there is none."""
         if not self.count:
             return (0,) * len(shares)
         ranks = [max(0, math.ceil(share * self.count) - 1) for share in shares]

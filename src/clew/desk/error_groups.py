@@ -1,4 +1,4 @@
-"""Error groups: one failure is one, however many services and records tell of it; failures with one cause are one group."""
+"""Error groups: a failure is one, however many records tell of it; failures with one cause are one group."""
 
 from __future__ import annotations
 
@@ -64,8 +64,9 @@ class ErrorGroup:
 def group_errors(rows: Iterable[SpanRecord | LogRow]) -> tuple[ErrorGroup, ...]:
     """Group all failures among records in order of time, the most frequent first.
 
-    What fails in one trace is one failure with one root cause; so is a record outside any trace that carries the correlation ID of one.
-    A record without either joins the failures in which its fingerprint was told, else it stands for itself.
+    What fails in one trace is one failure with one root cause; so is a record outside any trace that carries the
+    correlation ID of one. A record without either joins the failures in which its fingerprint was told, else it
+    stands for itself.
     """
     grouping = _Grouping()
     for row in rows:
@@ -195,7 +196,7 @@ _OTHER: Final = "other"
 
 
 def canonical_text(stacktrace: str, wanted: str = "") -> str:
-    """Return what a traceback's fingerprint is taken over: of its possible readings the one with the wanted fingerprint."""
+    """Return what a traceback's fingerprint is taken over: of its readings the one with the wanted fingerprint."""
     readings = traceback_text.readings(stacktrace) if stacktrace else []
     chosen = next(
         (reading for reading in readings if fingerprint(reading) == wanted), readings[0] if readings else None
@@ -204,9 +205,9 @@ def canonical_text(stacktrace: str, wanted: str = "") -> str:
 
 
 def _identity(cause: RootCause) -> str:
-    """Name the group of a cause: its fingerprint, else where it failed, of what type, and its message without values."""
+    """Name a cause's group: its fingerprint, else a hash of place, type and message without values."""
     if cause.fingerprint:
         return cause.fingerprint[:_ID_CHARS]
     shape = _VALUE.sub("…", cause.message.partition("\n")[0])[:_SHAPE_CHARS]
-    words = "\0".join((cause.service, cause.operation, cause.type, shape))
+    words = f"{cause.service}\0{cause.operation}\0{cause.type}\0{shape}"
     return hashlib.sha256(words.encode("utf-8", "replace")).hexdigest()[:_ID_CHARS]

@@ -72,7 +72,8 @@ def place(command: F) -> F:
         "form",
         is_eager=True,
         metavar="FORMAT",
-        help="Form of text logs: a logging format, a regular expression with named groups, or a known name. Detected if not given.",
+        help="Form of text logs: a logging format, a regular expression with named groups, or a known name. "
+        "Detected if not given.",
     )(command)
     return click.option(
         "--dir",

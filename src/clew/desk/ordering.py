@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound="SpanRecord | LogRow")
 
 MAX_OPEN: Final = 16
-"""Files that are read side by side. Each holds one parsed line, which for a Collector's batch is some tens of megabytes."""
+"""Files that are read side by side. Each holds one parsed line, for a Collector's batch some tens of megabytes."""
 
 WINDOW: Final = 2048
 """Records that are held back to put right what threads and batches wrote slightly out of order."""
@@ -30,8 +30,9 @@ _TIME: Final = re.compile(rb'"(?:startTimeUnixNano|timeUnixNano|observedTimeUnix
 def in_time_order(sources: Sequence[Source], open_rows: Callable[[Source], Iterable[R]]) -> Iterator[R]:
     """Give the rows of all files by time.
 
-    A file is opened when the time comes at which it begins, so a thousand segments of one service are read one after the other. Order is
-    exact where a file is in order up to `WINDOW` records and at most `MAX_OPEN` files cover the same time.
+    A file is opened when the time comes at which it begins, so a thousand segments of one service are read one after
+    the other. Order is exact where a file is in order up to `WINDOW` records and at most `MAX_OPEN` files cover the
+    same time.
     """
     return _settle(_merge(sources, open_rows))
 

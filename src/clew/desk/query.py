@@ -85,7 +85,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def has_id(row: SpanRecord | LogRow, identifier: str) -> bool:
-    """Tell whether a record carries the ID: as correlation ID, trace ID or span ID, or in the words of a plain log line."""
+    """Tell whether a record carries a correlation, trace or span ID, be it in the words of a plain log line."""
     lower = identifier.lower()
     if lower in {row.trace_id, row.span_id} or row.correlation_id == identifier:
         return True
@@ -156,7 +156,8 @@ def derived_trace_id(identifier: str, key: bytes | None) -> str:
 def unique(rows: Iterable[R], remember: int) -> Iterator[R]:
     """Leave out repeats: spans with the same IDs, log records with the same `log.record.uid`.
 
-    Only the last `remember` records are compared, so memory is bounded; repeats have the same time, so in time order they are near.
+    Only the last `remember` records are compared, so memory is bounded; repeats have the same time, so in time order
+    they are near.
     """
     seen: dict[object, None] = {}
     for row in rows:

@@ -1,7 +1,8 @@
 """The root cause of a failure: of all that failed in one request, what failed first and deepest.
 
-An error happens once and is told many times: in the log of the service that raised it, in those of its callers, on each span in between.
-What joins them is the trace: a failing span whose child failed tells of its child's error, in this process or another.
+An error happens once and is told many times: in the log of the service that raised it, in those of its callers, on
+each span in between. What joins them is the trace: a failing span whose child failed tells of its child's error, in
+this process or another.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Failure(NamedTuple):
 def failure_of(row: SpanRecord | LogRow) -> Failure | None:
     """Return what a record tells of a failure, or None if it tells of none.
 
-    A span failed if its status says so. A record tells of a failure if it is an error, or carries an exception and is a warning.
+    A span failed if its status says so. A log record tells of a failure if it is an error or carries an exception.
     """
     return _failed_span(row) if isinstance(row, SpanRecord) else _failed_log(row)
 
@@ -73,9 +74,9 @@ def find_root_cause(spans: Iterable[SpanRecord], logs: Iterable[LogRow]) -> Root
 def root_cause(failures: Sequence[Failure]) -> RootCause:
     """Choose the root cause among the failures of one request.
 
-    It is the failing span that has no failing child, the earliest to end of several; its exception comes from its own events, else from an
-    error logged inside it, else from the earliest error that its service logged in the request. Without a failing span it is the
-    earliest error record, one with an exception before one without.
+    It is the failing span that has no failing child, the earliest to end of several; its exception comes from its own
+    events, else from an error logged inside it, else from the earliest error that its service logged in the request.
+    Without a failing span it is the earliest error record, one with an exception before one without.
     """
     spans = [failure for failure in failures if failure.is_span]
     logs = [failure for failure in failures if not failure.is_span]

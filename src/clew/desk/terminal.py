@@ -1,4 +1,4 @@
-"""The terminal: colour only where a person looks, paging of long output, progress on stderr, no control codes from telemetry."""
+"""The terminal: colour where a person looks, paging, progress on stderr, no control codes out of telemetry."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""The timeline of one request: spans as a tree, log records and exceptions at their place in time, clocks that disagree set right.
+"""The timeline of one request: spans as a tree, logs and exceptions at their place in time, clocks set right.
 
-Nothing here recurses, so a trace of any depth is fine; parents that are missing and circles of parents are shown, not hidden.
+Nothing here recurses, so a trace of any depth is fine; parents that are missing and circles of parents are shown, not
+hidden.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Timeline:
 
 
 def make_timeline(trace: Trace, *, with_logs: bool = True) -> Timeline:
-    """Lay out a trace: each span under its parent by start time, each log record under its span between the spans around it."""
+    """Lay out a trace: each span under its parent, each log record under its span, all by time."""
     rows = _Layout(trace, with_logs=with_logs).rows()
     times = [time for row in rows for time in (row.start_ns, row.end_ns) if time]
     return Timeline(tuple(rows), min(times, default=0), max(times, default=0))
@@ -91,7 +92,7 @@ class _Layout:
         return min(item.time_ns for item in items)
 
     def _descend(self, top: Iterable[SpanRecord | LogRow | str]) -> None:
-        """Add rows depth first, from a stack of what is still to come: item, indent of its line, of its children, its clock's shift."""
+        """Add rows depth first; the stack holds what is to come: item, its indent, its children's, its shift."""
         stack: list[tuple[SpanRecord | LogRow | SpanEvent | str, str, str, int]]
         stack = [(item, "", "", 0) for item in reversed(list(top))]
         while stack:
@@ -143,8 +144,9 @@ def _untold_events(span: SpanRecord, logs: Iterable[LogRow]) -> list[SpanEvent]:
 def _shift(parent: SpanRecord | None, child: SpanRecord, parent_shift: int) -> int:
     """Return what to add to a child's times.
 
-    A child in the parent's process has the parent's clock. One in another process cannot begin before its caller began, and the server's
-    side of a call cannot begin after its client's side ended; if it seems to, it is put into the middle of the call, as Jaeger does.
+    A child in the parent's process has the parent's clock. One in another process cannot begin before its caller
+    began, and the server's side of a call cannot begin after its client's side ended; if it seems to, it is put into
+    the middle of the call, as Jaeger does.
     """
     if parent is None or _clock(parent) == _clock(child):
         return parent_shift

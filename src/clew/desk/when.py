@@ -30,8 +30,8 @@ _DAY_HOURS: Final = 24
 def parse_when(text: str, now: datetime) -> int:
     """Return Unix nanoseconds of a point in time that a person wrote, in the zone of `now`.
 
-    Known: `now`; `10 minutes ago`, `10m`, `2 hours`, `an hour ago`, `last week`; `today`, `yesterday`, `monday`, each with a clock time
-    or at midnight; `14:00`, `2pm` (the last time it was that); ISO 8601; an epoch number.
+    Known: `now`; `10 minutes ago`, `10m`, `2 hours`, `an hour ago`, `last week`; `today`, `yesterday`, `monday`, each
+    with a clock time or at midnight; `14:00`, `2pm` (the last time it was that); ISO 8601; an epoch number.
 
     Raises:
         SettingsError: If it is none of them.
@@ -45,7 +45,7 @@ def parse_when(text: str, now: datetime) -> int:
     moment = _ago(words, now) or _day(words, now)
     if moment is None:
         raise SettingsError(
-            f"{text!r} is no time that Clew knows; write '10 minutes ago', '2h', 'yesterday 14:00' or '2026-01-31T14:00'"
+            f"{text!r} is no time that Clew knows; write '10 minutes ago', 'yesterday 14:00' or '2026-01-31T14:00'"
         )
     return _nanoseconds(moment)
 

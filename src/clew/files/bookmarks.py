@@ -31,7 +31,9 @@ class Bookmarks:
         return self._entries.get(key, 0)
 
     def put(self, key: str, number: int) -> None:
-        """Set the number under a key and store it. The rename is the commit: a crash leaves the old state or the new one.
+        """Set the number under a key and store it.
+
+        The rename is the commit: a crash leaves the old state or the new one.
 
         Raises:
             OSError: If it cannot be written.
@@ -47,7 +49,7 @@ class Bookmarks:
 
 
 def identity(path: Path, first_line: bytes) -> str:
-    """Name a file by its first line, which neither a new name nor compression changes; by its path too if that is short."""
+    """Name a file by its first line, which rotation and compression leave; by its path too if that line is short."""
     told = first_line if len(first_line) >= _TELLING_BYTES else first_line + bytes(path)
     return hashlib.sha256(told).hexdigest()[:32]
 

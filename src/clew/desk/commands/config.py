@@ -83,7 +83,7 @@ def otel_settings(environ: Mapping[str, str]) -> list[Setting]:
 
 
 def mask(name: str, text: str) -> str:
-    """Hide what is secret in a variable's value: of headers the values, of a URL the user, of keys and tokens everything."""
+    """Hide what is secret: of headers the values, of a URL the user, of keys and tokens everything."""
     if name.endswith("HEADERS"):
         return ",".join(f"{pair.partition('=')[0]}={MASK}" for pair in text.split(",") if pair.strip())
     if _SECRET_NAME.search(name):

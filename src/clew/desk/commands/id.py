@@ -53,7 +53,8 @@ def describe(identifier: str, templates: tuple[str, ...]) -> dict[str, Any]:
     correlation_id = ids.clean(identifier)
     if correlation_id is None:
         raise SettingsError(
-            f"{identifier!r} is no usable correlation ID: 1 to {ids.MAX_LENGTH} of A-Z a-z 0-9 . _ : / + = @ ~ -, the first alphanumeric"
+            f"{identifier!r} is no usable correlation ID: it has 1 to {ids.MAX_LENGTH} characters of "
+            "A-Z a-z 0-9 . _ : / + = @ ~ -, the first one a letter or digit"
         )
     key = settings.read_process().correlation_key
     trace_id = ids.trace_id_hex(ids.derive_trace_id(correlation_id, key))

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 def retain(folder: Path | None, *, dry_run: bool, as_data: bool, **bounds: str | None) -> None:
     """Remove telemetry files past their age, number or size: Clew's own, and the Collector's rotated ones.
 
-    FOLDER is CLEW_DIR if not given; the bounds are those of CLEW_RETENTION_* if not given. No other file is ever touched.
+    FOLDER is CLEW_DIR if not given; the bounds are those of CLEW_RETENTION_* if not given. No other file is ever
+    touched.
 
     \b
     Example:

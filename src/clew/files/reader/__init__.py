@@ -1,1 +1,1 @@
-"""Telemetry files of any origin, read into typed records: OTLP JSON lines, plain JSON logs, text logs, compressed or not."""
+"""Telemetry files of any origin to typed records: OTLP JSON lines, JSON logs, text logs, compressed or not."""

@@ -1,4 +1,4 @@
-"""Forms of text log lines: the well-known ones, and those that a user names by a `logging` format or a regular expression."""
+"""Forms of text log lines: the well-known ones, and those that a user names."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TextFormat:
-    """One form of a line. Groups `time`, `level`, `logger`, `message`, `service`, `trace_id`, `span_id`, `correlation_id` have
-    their place in a record; any other group becomes an attribute, its `__` read as a dot.
+    """One form of a line.
+
+    Groups `time`, `level`, `logger`, `message`, `service`, `trace_id`, `span_id`, `correlation_id` have their place in
+    a record; any other group becomes an attribute, its `__` read as a dot.
     """
 
     name: str
     source: str
     """The regular expression."""
     multiline: bool = True
-    """Whether a line that does not match belongs to the record before it, or only if it is indented or a traceback's."""
+    """Whether any line that does not match goes on with the record before it, or only an indented or a traceback's."""
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -38,20 +40,25 @@ _CTIME: Final = r"[A-Z][a-z]{2} [A-Z][a-z]{2} +\d{1,2} \d\d:\d\d:\d\d(?:\.\d+)? 
 _SYSLOG_TIME: Final = rf"(?:[A-Z][a-z]{{2}} +\d{{1,2}} \d\d:\d\d:\d\d|{_TIME})"
 _LEVEL: Final = rf"(?P<level>{LEVEL_PATTERN})"
 _LOGGER: Final = r"(?P<logger>[\w.$/-]+)"
-_REQUEST: Final = r'"(?P<message>(?:[^"\\]|\\.)*)" (?P<http__response__status_code>\d{3}|-)(?: (?P<http__response__body__size>\d+|-))?'
+_REQUEST: Final = (
+    r'"(?P<message>(?:[^"\\]|\\.)*)" (?P<http__response__status_code>\d{3}|-)'
+    r"(?: (?P<http__response__body__size>\d+|-))?"
+)
 
 
 KNOWN: Final = (
     TextFormat(
         "openstack",
-        rf"(?:\S+\.log\S* +)?(?P<time>{_TIME}) (?P<process__pid>\d+) {_LEVEL} (?P<logger>[\w.-]+) \[(?P<request>[^\]]*)\] ?(?P<message>.*)",
+        rf"(?:\S+\.log\S* +)?(?P<time>{_TIME}) (?P<process__pid>\d+) {_LEVEL} (?P<logger>[\w.-]+)"
+        r" \[(?P<request>[^\]]*)\] ?(?P<message>.*)",
     ),
     TextFormat("celery", rf"\[(?P<time>{_TIME}): {_LEVEL}/(?P<process>[^\]]+)\] ?(?P<message>.*)"),
     TextFormat("gunicorn", rf"\[(?P<time>{_TIME})\] \[(?P<process__pid>\d+)\] \[{_LEVEL}\] ?(?P<message>.*)"),
     TextFormat("flask", rf"\[(?P<time>{_TIME})\] {_LEVEL} in (?P<logger>[\w.]+): ?(?P<message>.*)"),
     TextFormat(
         "loguru",
-        rf"(?P<time>{_TIME}) \| {_LEVEL} *\| (?P<logger>[\w.<>]+):(?P<code__function__name>[\w.<>]+):(?P<code__line__number>\d+) - (?P<message>.*)",
+        rf"(?P<time>{_TIME}) \| {_LEVEL} *\| (?P<logger>[\w.<>]+):(?P<code__function__name>[\w.<>]+)"
+        r":(?P<code__line__number>\d+) - (?P<message>.*)",
     ),
     TextFormat(
         "nginx-error",
@@ -61,7 +68,8 @@ KNOWN: Final = (
     TextFormat("python-dashes-level-first", rf"(?P<time>{_TIME}) - {_LEVEL} - (?:{_LOGGER} - )?(?P<message>.*)"),
     TextFormat(
         "java",
-        rf"(?P<time>{_TIME}) +{_LEVEL} +(?P<process__pid>\d+) +--- \[ *(?P<thread__name>[^\]]*)\] {_LOGGER} *: (?P<message>.*)",
+        rf"(?P<time>{_TIME}) +{_LEVEL} +(?P<process__pid>\d+) +--- \[ *(?P<thread__name>[^\]]*)\]"
+        rf" {_LOGGER} *: (?P<message>.*)",
     ),
     TextFormat("scrapy", rf"(?P<time>{_TIME}) \[(?P<logger>[\w.-]+)\] {_LEVEL}: ?(?P<message>.*)"),
     TextFormat(
@@ -78,7 +86,8 @@ KNOWN: Final = (
     TextFormat("time-level", rf"\[?(?P<time>{_TIME})\]?(?: -)? +[\[(]?{_LEVEL}\b[\])]? *[:|-]? *(?P<message>.*)"),
     TextFormat(
         "tornado",
-        rf"\[(?P<level>[DIWEC]) (?P<time>(?:{_TIME}|\d{{6}} \d\d:\d\d:\d\d)) {_LOGGER}(?::(?P<code__line__number>\d+))?\] ?(?P<message>.*)",
+        rf"\[(?P<level>[DIWEC]) (?P<time>(?:{_TIME}|\d{{6}} \d\d:\d\d:\d\d)) {_LOGGER}"
+        r"(?::(?P<code__line__number>\d+))?\] ?(?P<message>.*)",
     ),
     TextFormat("python-basic", rf"{_LEVEL}:(?P<logger>[\w.-]+):(?P<message>.*)"),
     TextFormat("uvicorn", rf"{_LEVEL}: +(?P<message>.*)"),
@@ -98,7 +107,8 @@ KNOWN: Final = (
     ),
     TextFormat(
         "syslog-5424",
-        rf"<(?P<priority>\d{{1,3}})>1 (?P<time>{_TIME}|-) (?P<host__name>\S+) (?P<logger>\S+) (?P<process__pid>\S+) (?P<message_id>\S+)"
+        rf"<(?P<priority>\d{{1,3}})>1 (?P<time>{_TIME}|-) (?P<host__name>\S+) (?P<logger>\S+)"
+        r" (?P<process__pid>\S+) (?P<message_id>\S+)"
         r' (?:-|(?P<structured_data>(?:\[(?:[^\]"]|"(?:[^"\\]|\\.)*")*\])+)) ?(?P<message>.*)',
         multiline=False,
     ),
@@ -141,7 +151,7 @@ _MIN_SHARE: Final = 0.02
 
 
 def format_named(text: str) -> TextFormat:
-    """Read the form that a user names: one of `KNOWN` by name, a `logging` format, or a regular expression with named groups.
+    """Read the form that a user names: a known name, a `logging` format, or an expression with named groups.
 
     Raises:
         SettingsError: If it is none of them.
@@ -158,13 +168,13 @@ def format_named(text: str) -> TextFormat:
     if _FIELD.search(text):
         return TextFormat(text, _from_logging(text))
     raise SettingsError(
-        f"the format {text!r} is neither a logging format such as '%(asctime)s %(levelname)s %(message)s', nor a regular "
-        f"expression with named groups, nor one of {', '.join(known)}"
+        f"the format {text!r} is neither a logging format such as '%(asctime)s %(levelname)s %(message)s', "
+        f"nor a regular expression with named groups, nor one of {', '.join(known)}"
     )
 
 
 def detect(sample: Iterable[str]) -> tuple[TextFormat, ...]:
-    """Tell which of the known forms the lines of a sample have, the more telling before the less; none is an empty tuple."""
+    """Tell which of the known forms the lines of a sample have, the more telling before the less."""
     counts: dict[str, int] = {}
     for line in sample:
         form = next((form for form in KNOWN if form.pattern.fullmatch(line)), None)
@@ -181,7 +191,7 @@ def _from_logging(text: str) -> str:
         name = match[1] or match[2] or match[3]
         field = _STANDARD.get(name, rf"(?P<{name}>.*?)")
         group = field[4 : field.index(">")]
-        padded = rf" *{field if group not in seen else '.*?'} *" if name not in {"message"} else field
+        padded = rf" *{field if group not in seen else '.*?'} *" if name != "message" else field
         pattern += _literal(text[end : match.start()]) + padded
         seen.add(group)
         end = match.end()

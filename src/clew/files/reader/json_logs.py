@@ -1,7 +1,7 @@
 """Log lines that are JSON objects, of Clew's console or of another library, to log records in OTLP's form.
 
-Known: Clew's console line, python-json-logger, structlog, loguru's `serialize`, Elastic Common Schema, bunyan and pino. Their
-keys are alike enough that a table of names tells them; what no name explains becomes an attribute.
+Known: Clew's console line, python-json-logger, structlog, loguru's `serialize`, Elastic Common Schema, bunyan and
+pino. Their keys are alike enough that a table of names tells them; what no name explains becomes an attribute.
 """
 
 from __future__ import annotations

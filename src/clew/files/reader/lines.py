@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from clew.files.reader.records import ReadStats
 
 BLOCK_BYTES: Final = 512 * 1024
-"""Read size: large enough that a system call costs nothing, small enough to stay in the processor's cache while it is searched."""
+"""Read size: large beside a system call's cost, small enough to stay in the cache while it is searched."""
 
 MAX_LINE_BYTES: Final = 16 * 1024**2
-"""Longest line that is parsed. A batch of the Collector's default size is about 8 MB; parsed, 16 MB take some 120 MB of memory."""
+"""Longest line that is parsed. A batch of the Collector's default size is about 8 MB."""
 
 KEPT_BYTES: Final = 64 * 1024
 """How much of a longer line is kept as raw."""
@@ -33,8 +33,8 @@ class DamagedError(Exception):
 def read_blocks(file: IO[bytes]) -> Iterator[bytes]:
     """Read a file's content block by block, decompressed by what its first bytes say, whatever its name.
 
-    Takes several zstd frames or gzip members in a row, and the Collector's older form in which each message is compressed alone
-    behind its length.
+    Takes several zstd frames or gzip members in a row, and the Collector's older form in which each message is
+    compressed alone behind its length.
 
     Raises:
         DamagedError: After the last good block, if compressed data is damaged or ends early.
@@ -100,7 +100,7 @@ def _unzstd_messages(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def split_lines(blocks: Iterable[bytes], stats: ReadStats) -> Iterator[bytes]:
-    """Cut blocks into lines without their newline; the last one may lack it. A line past the limit comes as its head only."""
+    """Cut blocks into lines without newline; the last one may lack it. Of a line past the limit only the head comes."""
     line = _Line(stats)
     for block in blocks:
         stats.bytes += len(block)

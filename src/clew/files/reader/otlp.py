@@ -96,7 +96,7 @@ def requests(rows: Iterable[Row]) -> Iterator[tuple[str, bytes, int]]:
 
 
 def _parts(rows: Iterable[Row]) -> Iterator[tuple[str, Json, int]]:
-    """Put neighbours of one origin into one element of a document: the document's key, the element, number of records."""
+    """Put neighbours of one origin into one element of a document: its key, the element, number of records."""
     for (kind, origin), group in groupby(rows, key=lambda row: (type(row), row.origin)):
         batch = list(group)
         key = _KEYS[kind]

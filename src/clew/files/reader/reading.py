@@ -29,7 +29,6 @@ SAMPLE_LINES: Final = 400
 _BINARY_BYTES: Final = 8192
 _OTLP_HEAD: Final = re.compile(rb'\{\s*"resource(?:Spans|Logs|Metrics)"')
 _CONTAINER_LINE: Final = re.compile(r"(\d{4}-\d\d-\d\dT\S+) (?:stdout|stderr) ([FP]) (.*)", re.DOTALL)
-_CONTAINER_SAMPLE: Final = re.compile(rb'\d{4}-\d\d-\d\dT\S+ (?:stdout|stderr) [FP] |\{"log":')
 
 
 def read(
@@ -41,16 +40,16 @@ def read(
     form: TextFormat | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[Record]:
-    """Give the records of all files, each file in its own order. Memory is bounded by one line, whatever the files' size.
+    """Give the records of all files, each file in its own order; memory is bounded by one line.
 
     Args:
         sources: What to read.
         stats: Counts what was met; final when the iteration has ended.
         signals: Leave out records of other signals.
-        needles: Give only records of OTLP lines that hold one of these bytes. A line holds many records: the caller tests each.
-            Files in other forms are read whole, since their records may span lines.
+        needles: Give only records of OTLP lines that hold one of these bytes. A line holds many records: the caller
+            tests each. Files in other forms are read whole, since their records may span lines.
         form: The form of text logs; detected where not given.
-        progress: Called with the number of compressed bytes read so far of the current file.
+        progress: Called with the size of each file that was read.
     """
     for source in sources:
         try:
@@ -126,7 +125,7 @@ class FileReader:
             yield from rows
 
     def _odd_line(self, line: bytes) -> list[Record]:
-        """Make the best of a line that is no OTLP document by itself: blank, torn, torn and continued by a whole one, or a log line."""
+        """Make the best of a line that is no document: blank, torn, torn and gone on with a whole one, or foreign."""
         if not line.strip(b"\0 \t\r\n"):
             self._stats.blank += 1
             return []
@@ -234,7 +233,7 @@ def _whole(blocks: Iterator[bytes]) -> tuple[Any, Iterator[bytes]]:
 
 
 def _unwrap(line: str) -> tuple[str, int | None, bool]:
-    """Take a line out of what a container's runtime put round it: the line, when it was received, whether its rest follows.
+    """Take a line out of a container runtime's wrapping: the line, when it was received, whether its rest follows.
 
     Forms: Docker's json-file (`{"log": ..., "stream": ..., "time": ...}`) and the CRI log format of Kubernetes.
     """

@@ -1,7 +1,8 @@
 """What the reader gives back: spans, log records, metric points and lines that it could not understand.
 
-A record is a view of one OTLP object in its JSON form. Fields are decoded when they are asked for, so that a question which needs two
-fields does not pay for thirty; what was read can be written again without a loss. Plain and text logs are brought into the same form.
+A record is a view of one OTLP object in its JSON form. Fields are decoded when they are asked for, so that a question
+which needs two fields does not pay for thirty; what was read can be written again without a loss. Plain and text logs
+are brought into the same form.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ SEVERITIES: Final = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Origin:
-    """What the records of one batch share: resource, scope, and the file. One object per batch, compared by identity."""
+    """What the records of one batch share: resource, scope, file. One object per batch, compared by identity."""
 
     part: Json
     """The element of `resourceSpans` or the like without its scopes."""

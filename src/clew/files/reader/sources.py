@@ -38,7 +38,7 @@ class Source:
 
 
 def find_sources(paths: Sequence[Path], *, signals: Iterable[str] = (), since_ns: int | None = None) -> list[Source]:
-    """List the files to read, oldest change first: those named, and the telemetry files in each folder named, at any depth.
+    """List the files to read, oldest change first: those named, and a named folder's telemetry files at any depth.
 
     Args:
         paths: Files and folders.

@@ -30,8 +30,8 @@ _FUTURE: Final = timedelta(days=1)
 def parse_timestamp(text: str, reference: datetime | None = None) -> int | None:
     """Parse ISO 8601 and its relatives, Apache's and syslog's forms to Unix nanoseconds; None if it is none of them.
 
-    A time without an offset is local time, as `logging` writes it. A time without a year (syslog) is the last such day that is not
-    after `reference` (default: now).
+    A time without an offset is local time, as `logging` writes it. A time without a year (syslog) is the last such
+    day that is not after `reference` (default: now).
     """
     text = text.strip()
     try:
@@ -70,7 +70,7 @@ def parse_any(value: Any) -> int | None:
 
 
 def format_timestamp(time_ns: int, *, utc: bool = True) -> str:
-    """Write a time as ISO 8601 with microseconds: UTC ending in Z, or local time with its offset; empty for 0 and beyond 9999."""
+    """Write a time as ISO 8601 with microseconds, in UTC or local time; 0 and what is beyond 9999 is empty."""
     try:
         moment = datetime.fromtimestamp(time_ns // _NS_PER_S, tz=timezone.utc)
     except (ValueError, OverflowError, OSError):

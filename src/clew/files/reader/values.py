@@ -1,6 +1,7 @@
 """OTLP's JSON values in plain Python and back: AnyValue, attributes, 64-bit integers, IDs.
 
-Nothing here raises on what a file may hold: a value that is not what the protocol says comes out as its empty form. Source:
+Nothing here raises on what a file may hold: a value that is not what the protocol says comes out as its empty form.
+Source:
 OTLP 1.11, "JSON Protobuf Encoding" (hex IDs, 64-bit integers as strings, lowerCamelCase, enums as numbers).
 """
 
@@ -11,10 +12,12 @@ import binascii
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from clew.entry import Attributes, Value
 
 MAX_DEPTH: Final = 64
-"""Nesting below which a value is decoded; what is deeper becomes its JSON's text form, so no file can exhaust the stack."""
+"""Nesting that is decoded; what is deeper becomes its text form, so no file can exhaust the stack."""
 
 _BASE64_ID_LENGTHS: Final = frozenset({12, 24})
 """Lengths of span and trace IDs in base64, as writers that follow protobuf's JSON mapping print them."""
@@ -90,19 +93,8 @@ def encode(value: Any) -> dict[str, Any]:
     """Encode a plain value as AnyValue; what OTLP has no form for becomes its text."""
     if value is None:
         return {}
-    if isinstance(value, bool):
-        return {"boolValue": value}
-    if isinstance(value, int):
-        return {"intValue": str(value)} if -(2**63) <= value < 2**63 else {"stringValue": str(value)}
-    if isinstance(value, float):
-        return {"doubleValue": _finite(value)}
-    if isinstance(value, bytes):
-        return {"bytesValue": base64.b64encode(value).decode()}
-    if isinstance(value, dict):
-        return {"kvlistValue": {"values": encode_attributes(value)}}
-    if isinstance(value, (list, tuple)):
-        return {"arrayValue": {"values": [encode(item) for item in value]}}
-    return {"stringValue": str(value)}
+    encoder = _ENCODERS.get(type(value))
+    return encoder(value) if encoder is not None else {"stringValue": str(value)}
 
 
 def encode_attributes(attributes: dict[str, Any]) -> list[dict[str, Any]]:
@@ -143,4 +135,19 @@ _DECODERS: Final[dict[str, Any]] = {
     "bytesValue": _decode_bytes,
     "arrayValue": _decode_list,
     "kvlistValue": _decode_map,
+}
+
+
+def _encode_int(value: int) -> dict[str, Any]:
+    return {"intValue": str(value)} if -(2**63) <= value < 2**63 else {"stringValue": str(value)}
+
+
+_ENCODERS: Final[dict[type, Callable[[Any], dict[str, Any]]]] = {
+    str: lambda value: {"stringValue": value},
+    bool: lambda value: {"boolValue": value},
+    int: _encode_int,
+    float: lambda value: {"doubleValue": _finite(value)},
+    bytes: lambda value: {"bytesValue": base64.b64encode(value).decode()},
+    dict: lambda value: {"kvlistValue": {"values": encode_attributes(value)}},
+    list: lambda value: {"arrayValue": {"values": [encode(item) for item in value]}},
 }

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 class Bench:
     """A tracer and what it exported."""
 
+    provider: TracerProvider
     tracer: Tracer
     exporter: InMemorySpanExporter
 
@@ -55,6 +56,6 @@ def install() -> Callable[..., Bench]:
         provider = TracerProvider(shutdown_on_exit=False, **options)
         exporter = InMemorySpanExporter()
         provider.add_span_processor(SimpleSpanProcessor(exporter))
-        return Bench(provider.get_tracer("test"), exporter)  # type: ignore[arg-type]
+        return Bench(provider, provider.get_tracer("test"), exporter)  # type: ignore[arg-type]
 
     return build

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 TRACE_HEADER: Final = "traceresponse"
 EXPOSE_HEADER: Final = "Access-Control-Expose-Headers"
 _ASGI_STARTS: Final = frozenset({"http.response.start", "websocket.http.response.start"})
-_REQUEST_KEY: Final = "clew.context"
+_REQUEST_KEY: Final = "clew_context"
 _upstream: Final[Any] = propagators
 """The module that holds the global response propagator; it has no types."""
 
@@ -152,25 +152,37 @@ def _hook_aiohttp(module: Any) -> None:
     make_middleware = module.create_aiohttp_middleware
 
     def create(*args: Any, **kwargs: Any) -> Any:
-        middleware = make_middleware(*args, **kwargs)
-
-        def remember(request: Any, handler: Callable[..., Any]) -> Any:
-            def handle(request: Any) -> Any:
-                request[_REQUEST_KEY] = get_current()
-                return handler(request)
-
-            return middleware(request, handle)
-
-        return web.middleware(remember)
+        return web.middleware(_remembering(make_middleware(*args, **kwargs)))
 
     module.create_aiohttp_middleware = create
     # Runs for every response, streamed and raised ones too; there is no public place that does.
-    web_request.Request._prepare_hook = _adding(web_request.Request._prepare_hook)  # type: ignore[method-assign]  # noqa: SLF001
+    prepare = web_request.Request._prepare_hook  # noqa: SLF001 - likewise
+    web_request.Request._prepare_hook = _adding(prepare)  # type: ignore[method-assign]  # noqa: SLF001 - likewise
+
+
+def _remembering(middleware: Callable[..., Any]) -> Callable[..., Any]:
+    """Return upstream's `middleware`, whose handler leaves the Context of the span on the request."""
+
+    def remember(request: Any, handler: Callable[..., Any]) -> Any:
+        def handle(request: Any) -> Any:
+            _storage(request)[_REQUEST_KEY] = get_current()
+            return handler(request)
+
+        return middleware(request, handle)
+
+    return remember
+
+
+def _storage(request: Any) -> Any:
+    """Return the mapping behind an aiohttp request: the request itself warns of keys that are plain text."""
+    return getattr(request, "_state", request)
 
 
 def _adding(prepare: Callable[..., Any]) -> Callable[..., Any]:
+    """Return aiohttp's `prepare`, which adds the headers first."""
+
     def hook(request: Any, response: Any) -> Any:
-        ours, context = _ours(), request.get(_REQUEST_KEY)
+        ours, context = _ours(), _storage(request).get(_REQUEST_KEY)
         if ours is not None and context is not None:
             ours.inject(response.headers, context)
         return prepare(request, response)

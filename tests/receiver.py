@@ -92,11 +92,11 @@ class _Records:
         return [record for record in self._decode() if isinstance(record, MetricPoint)]
 
     def _decode(self) -> list[Span | LogRecord | MetricPoint]:
-        requests = self.requests
-        for request in requests[self._decoded_count :]:
+        arrived = self.requests[self._decoded_count :]
+        for request in arrived:
             if request.status == _OK:
                 self._decoded.extend(records(parse(request)))
-        self._decoded_count = len(requests)
+        self._decoded_count += len(arrived)
         return self._decoded
 
     def wait_for(self, predicate: Callable[[Self], T], timeout_s: float = 15.0) -> T:

@@ -409,6 +409,41 @@ def process_environment() -> MutableMapping[str, str]:
     return os.environ
 
 
+@dataclass(frozen=True)
+class Batching:
+    """How records of one signal wait and leave."""
+
+    queue_size: int
+    batch_size: int
+    delay_s: float
+    timeout_s: float
+
+
+_BATCH_PREFIXES: Final = {"traces": "OTEL_BSP_", "logs": "OTEL_BLRP_"}
+
+
+def batching(environ: Mapping[str, str], signal: str, queue_size: int) -> Batching:
+    """Return how `signal` is batched: as OpenTelemetry's variables say where they are set, else as suits Clew's pipeline.
+
+    Args:
+        environ: The process's environment.
+        signal: traces, metrics or logs; metrics have no such variables.
+        queue_size: What `CLEW_QUEUE_SIZE` says.
+    """
+    prefix = _BATCH_PREFIXES.get(signal, "")
+    queue = _positive(environ, f"{prefix}MAX_QUEUE_SIZE", queue_size)
+    batch = _positive(environ, f"{prefix}MAX_EXPORT_BATCH_SIZE", 512)
+    delay_ms = _positive(environ, f"{prefix}SCHEDULE_DELAY", 1000)
+    timeout_ms = _positive(environ, f"{prefix}EXPORT_TIMEOUT", 30_000)
+    return Batching(queue, min(batch, queue), delay_ms / 1000, timeout_ms / 1000)
+
+
+def _positive(environ: Mapping[str, str], variable: str, default: int) -> int:
+    """Return a whole number above 0 from one of OpenTelemetry's variables, or `default` as upstream does for a bad one."""
+    text = environ.get(variable, "").strip()
+    return int(text) if text.isdecimal() and int(text) > 0 else default
+
+
 def otel_disabled(environ: Mapping[str, str]) -> bool:
     """Return whether `OTEL_SDK_DISABLED` turns everything off."""
     return environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"

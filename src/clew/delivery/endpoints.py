@@ -1,0 +1,190 @@
+"""Upstream's OTLP exporters, read for what they know of their endpoint: the one module that knows their private fields.
+
+They resolve every `OTEL_EXPORTER_OTLP_*` variable, certificates and credentials. Where a release has moved what is read here,
+`make_transport` returns None and the caller lets the exporter send for itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from clew import diagnostics
+from clew.delivery.transport import (
+    COMPRESSIONS,
+    CONTENT_TYPES,
+    Encoding,
+    Exchange,
+    GrpcTransport,
+    HttpTransport,
+    PlainExchange,
+    Transport,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_HTTP_MODULE = "opentelemetry.exporter.otlp.proto.http"
+_GRPC_MODULE = "opentelemetry.exporter.otlp.proto.grpc"
+
+
+def is_otlp(exporter: object) -> bool:
+    """Return whether `exporter` is one of upstream's OTLP exporters."""
+    return type(exporter).__module__.startswith((_HTTP_MODULE, _GRPC_MODULE))
+
+
+def make_transport(exporter: object, signal: str, *, encoding: Encoding = "protobuf") -> Transport | None:
+    """Make a transport to the endpoint of `exporter`, or return None, told, if this release hides it.
+
+    Args:
+        exporter: One for which `is_otlp` holds; it must not be used any more.
+        signal: One of `schema.SIGNALS`.
+        encoding: Of the bodies over HTTP.
+    """
+    try:
+        if type(exporter).__module__.startswith(_GRPC_MODULE):
+            return _grpc(exporter, signal)
+        return _http(exporter, signal, encoding)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        diagnostics.report(
+            f"exporter-{signal}",
+            f"{signal} go through upstream's exporter, without a spool: {type(exporter).__module__} is of a release that "
+            f"Clew does not know ({error})",
+        )
+        return None
+
+
+def _http(exporter: Any, signal: str, encoding: Encoding) -> Transport:
+    """Make the transport of an HTTP exporter, as releases up to 1.44 and from 1.45 have it."""
+    client = getattr(exporter, "_client", None)
+    exchange: Exchange
+    if client is None:
+        url, session, timeout_s = exporter._endpoint, exporter._session, exporter._timeout  # noqa: SLF001 - see the docstring
+        headers = dict(session.headers)
+        verify, cert = exporter._certificate_file, exporter._client_cert  # noqa: SLF001
+        exchange = _SessionExchange(session, url, _typed({}, encoding), verify, cert)
+    else:
+        url, timeout_s = client._endpoint, client._timeout  # noqa: SLF001
+        session = getattr(client._transport, "_session", None)  # noqa: SLF001
+        headers = client._headers  # noqa: SLF001
+        exchange = _UpstreamExchange(client._transport, url, _typed(headers, encoding))  # noqa: SLF001
+    compression = exporter._compression.value  # noqa: SLF001
+    if compression not in COMPRESSIONS:
+        raise ValueError(f"compression {compression!r}")
+    if _is_plain(url, session):
+        exchange = PlainExchange(url, _typed(headers, encoding))
+    return HttpTransport(
+        signal,
+        exchange,
+        endpoint=_shown(url),
+        encoding=encoding,
+        compression=compression,
+        timeout_s=float(timeout_s),
+    )
+
+
+def _typed(headers: Mapping[str, str], encoding: Encoding) -> dict[str, str]:
+    """Return the headers of a request in `encoding`, whose answer comes uncompressed on a connection that stays."""
+    changed = {"content-type", "accept-encoding", "connection"}
+    kept = {name: text for name, text in headers.items() if name.lower() not in changed}
+    return {**kept, "Content-Type": CONTENT_TYPES[encoding], "Accept-Encoding": "identity"}
+
+
+def _is_plain(url: str, session: Any) -> bool:
+    """Return whether a bare connection does the same as the session would: no TLS, no proxy, no credentials of its own."""
+    import requests  # noqa: PLC0415 - upstream has imported it
+    from requests import utils  # noqa: PLC0415
+
+    parts = urlsplit(url)
+    if parts.scheme != "http" or parts.username is not None or type(session) is not requests.Session:
+        return False
+    if session.auth or session.proxies or session.params or any(session.hooks.values()) or len(session.cookies):
+        return False
+    if any(type(adapter) is not requests.adapters.HTTPAdapter for adapter in session.adapters.values()):
+        return False
+    return not session.trust_env or not (utils.get_environ_proxies(url) or utils.get_netrc_auth(url))
+
+
+def _shown(url: str) -> str:
+    """Return the endpoint as it may be shown: without credentials or a query."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+class _SessionExchange:
+    """A session of requests, as upstream's HTTP exporters up to 1.44 use it."""
+
+    def __init__(self, session: Any, url: str, headers: Mapping[str, str], verify: Any, cert: Any) -> None:
+        self._session, self._url, self._headers, self._verify, self._cert = session, url, headers, verify, cert
+
+    def post(self, body: bytes, timeout_s: float) -> tuple[int, Mapping[str, str], bytes]:
+        """Post; a kept connection that turns out to be closed is replaced once."""
+        import requests  # noqa: PLC0415 - upstream has imported it
+
+        try:
+            return self._post(body, timeout_s)
+        except requests.exceptions.ConnectionError:
+            return self._post(body, timeout_s)
+
+    def _post(self, body: bytes, timeout_s: float) -> tuple[int, Mapping[str, str], bytes]:
+        response = self._session.post(
+            self._url, data=body, headers=self._headers, timeout=timeout_s, verify=self._verify, cert=self._cert
+        )
+        return response.status_code, response.headers, response.content
+
+    def close(self) -> None:
+        """Close the pooled connections; the session opens new ones."""
+        self._session.close()
+
+    abandon = close
+
+
+class _UpstreamExchange:
+    """The transport of upstream's HTTP exporters from 1.45."""
+
+    def __init__(self, transport: Any, url: str, headers: Mapping[str, str]) -> None:
+        self._transport, self._url, self._headers = transport, url, dict(headers)
+
+    def post(self, body: bytes, timeout_s: float) -> tuple[int, Mapping[str, str], bytes]:
+        """Post; a kept connection that turns out to be closed is replaced once."""
+        result = self._request(body, timeout_s)
+        if result.error is not None and self._transport.is_connection_error(result.error):
+            result = self._request(body, timeout_s)
+        if result.status_code is None:
+            raise result.error or OSError("no answer")
+        return result.status_code, result.headers(), result.content()
+
+    def _request(self, body: bytes, timeout_s: float) -> Any:
+        return self._transport.request("POST", self._url, headers=self._headers, data=body, timeout=timeout_s)
+
+    def close(self) -> None:
+        """Close the pooled connections; the transport opens new ones."""
+        self._transport.close()
+
+    abandon = close
+
+
+def _grpc(exporter: Any, signal: str) -> Transport:
+    """Make the transport of a gRPC exporter; its own channel is closed, ours is opened by the first process that sends."""
+    import grpc  # noqa: PLC0415 - upstream has imported it
+
+    endpoint, options, compression = exporter._endpoint, exporter._channel_options, exporter._compression  # noqa: SLF001
+    credentials = None if exporter._insecure else exporter._credentials  # noqa: SLF001
+    metadata, timeout_s = tuple(exporter._headers), exporter._timeout  # noqa: SLF001
+    retryable = frozenset(exporter._retryable_error_codes)  # noqa: SLF001
+
+    def make_channel() -> Any:
+        if credentials is None:
+            return grpc.insecure_channel(endpoint, options=options, compression=compression)
+        return grpc.secure_channel(endpoint, credentials, options=options, compression=compression)
+
+    transport = GrpcTransport(
+        signal,
+        endpoint=f"grpc://{endpoint}",
+        make_channel=make_channel,
+        metadata=metadata,
+        retryable=retryable,
+        timeout_s=float(timeout_s),
+    )
+    exporter._channel.close()  # noqa: SLF001
+    return transport

@@ -1,0 +1,58 @@
+"""The queue of one signal, and the settings and routes that go with it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clew.delivery.routes import Route
+    from clew.settings import Batching
+
+
+class Lane:
+    """Records of one signal on their way from the callers' threads to the worker."""
+
+    __slots__ = ("attention", "batching", "due_at", "in_flight", "queue", "routes", "signal")
+
+    def __init__(self, signal: str, batching: Batching) -> None:
+        self.signal = signal
+        self.batching = batching
+        self.routes: list[Route] = []
+        self.renew()
+
+    def renew(self) -> None:
+        """Start empty, as a forked child does: what was queued is its parent's."""
+        self.queue: deque[Any] = deque()
+        self.in_flight: list[Any] = []
+        self.due_at = 0.0
+        self.attention = 0
+        """Length of the queue from which on a caller has more to do than append."""
+
+    def is_due(self, now: float) -> bool:
+        """Return whether records have waited long enough, or are enough for a batch."""
+        waiting = len(self.queue)
+        return waiting >= self.batching.batch_size or (waiting > 0 and now >= self.due_at)
+
+    def take(self) -> list[Any]:
+        """Take the next batch off the queue; it is in flight until `landed`."""
+        queue, size = self.queue, 1 if self.signal == "metrics" else self.batching.batch_size
+        batch: list[Any] = []
+        try:
+            for _ in range(size):
+                batch.append(queue.popleft())
+        except IndexError:
+            pass
+        self.in_flight = batch
+        return batch
+
+    def put_back(self, batch: list[Any]) -> None:
+        """Put a batch back in front."""
+        self.queue.extendleft(reversed(batch))
+        self.in_flight = []
+
+    def landed(self) -> None:
+        """Forget the batch in flight and expect the next one a delay later."""
+        self.in_flight = []
+        self.due_at = time.monotonic() + self.batching.delay_s

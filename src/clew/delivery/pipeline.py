@@ -1,0 +1,346 @@
+"""From the caller's thread to the worker's: bounded queues, one thread, and the ways it starts, flushes, forks and ends."""
+
+from __future__ import annotations
+
+import contextvars
+import math
+import threading
+import time
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry import context as otel_context
+
+from clew import diagnostics, schema
+from clew.delivery import counts as reasons
+from clew.delivery.breaker import Breaker
+from clew.delivery.counts import Counts
+from clew.delivery.durable import DurableLog, durable_severity
+from clew.delivery.encode import encode, service_name
+from clew.delivery.lanes import Lane
+from clew.delivery.routes import CollectorRoute, FileRoute, Sender, origin_of
+from clew.delivery.spool import Spool
+from clew.delivery.worker import Worker
+from clew.files import retention
+from clew.files.segments import SegmentWriter, compress_closed
+from clew.settings import batching, process_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from opentelemetry.sdk.metrics.export import MetricsData
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from clew.delivery.attributes import Redactor
+    from clew.delivery.counts import Tally
+    from clew.delivery.transport import Transport
+    from clew.entry import LogEntry
+    from clew.settings import Settings
+
+_METRICS_QUEUE: Final = 64
+_RESERVE_S: Final = 0.3
+"""Time kept back at exit for writing what could not be sent."""
+
+_SUPPRESS_KEY: Final = getattr(otel_context, "_SUPPRESS_INSTRUMENTATION_KEY", "suppress_instrumentation")
+
+
+class Delivery:
+    """Takes records from any thread and brings them to the Collector or the disk; one for each process.
+
+    A forked child has the same object with queues, locks, files and connections of its own.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        redactor: Redactor | None = None,
+        environ: Mapping[str, str] | None = None,
+        suppress: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
+        """Make the pipeline; nothing runs before the first record.
+
+        Args:
+            settings: The process's settings.
+            redactor: What takes secrets out of records on the worker's thread.
+            environ: Where OpenTelemetry's batching variables are read; the process's environment if None.
+            suppress: Entered by the worker's thread: what it logs is neither captured nor shown.
+        """
+        self.settings = settings
+        self.tallies = Counts()
+        self._redact = redactor
+        self._suppress = suppress
+        self._policy = retention.RetentionPolicy.from_settings(settings)
+        variables = process_environment() if environ is None else environ
+        sizes = {"metrics": _METRICS_QUEUE}
+        self._lanes = {
+            signal: Lane(signal, batching(variables, signal, sizes.get(signal, settings.queue_size)))
+            for signal in ("logs", "traces", "metrics")
+        }
+        self._logs, self._spans = self._lanes["logs"], self._lanes["traces"]
+        self.spool = Spool(settings, self.tallies, service=service_name)
+        self._durable = DurableLog(self.spool, self._encode_line)
+        self._durable_severity = durable_severity(settings.durable_level)
+        self._breakers: dict[str, list[Breaker]] = {}
+        self._cpu_s = 0.0
+        self._renew()
+
+    def _renew(self) -> None:
+        """Make what each process has of its own."""
+        self._lock = threading.RLock()
+        self._wake = threading.Lock()
+        self._wake.acquire()
+        self._turn = threading.Lock()
+        self._flushes: list[tuple[float, threading.Lock]] = []
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._worker = Worker(
+            tuple(self._lanes.values()),
+            self._durable,
+            self.tallies,
+            replay_bytes_per_s=self.settings.replay_bytes_per_s,
+            keep_house=self._keep_house,
+        )
+
+    def _encode_line(self, entry: LogEntry) -> bytes:
+        return encode("logs", "json", (entry,), self._redact).payload
+
+    # What callers do.
+
+    def put_log(self, entry: LogEntry) -> None:
+        """Queue a log record; an entry of `CLEW_DURABLE_LEVEL` or above is on disk when this returns. Never blocks."""
+        lane = self._logs
+        if entry.severity_number >= self._durable_severity:
+            entry = self._durable.keep(entry)
+        if len(lane.queue) >= lane.attention and not self._attend(lane, entry):
+            return
+        lane.queue.append(entry)
+
+    def put_span(self, span: ReadableSpan) -> None:
+        """Queue an ended span. Never blocks."""
+        lane = self._spans
+        if len(lane.queue) >= lane.attention and not self._attend(lane, span):
+            return
+        lane.queue.append(span)
+
+    def put_metrics(self, data: MetricsData) -> None:
+        """Queue one collection of metrics."""
+        lane = self._lanes["metrics"]
+        if self._attend(lane, data):
+            lane.queue.append(data)
+
+    def _attend(self, lane: Lane, item: Any) -> bool:
+        """Do what is seldom due before a record is queued; return whether it may be queued."""
+        if self._closed:
+            self._store_late(lane, item)
+            return False
+        if len(lane.queue) >= lane.batching.queue_size:
+            self.tallies.add(lane.signal, "dropped", 1, reasons.QUEUE_FULL)
+            if lane.signal == "logs":
+                self._durable.release((item,))
+            return False
+        lane.attention = lane.batching.queue_size
+        if self._thread is None:
+            self._start()
+        else:
+            self._rouse()
+        return True
+
+    def _store_late(self, lane: Lane, item: Any) -> None:
+        """Store a record that comes after the end of delivery."""
+        try:
+            stored = all([route.store((item,)) for route in lane.routes])
+        except Exception as error:  # noqa: BLE001 - runs in the program's log call
+            diagnostics.report("late", f"a record made at exit is dropped: {error}")
+            stored = False
+        if not stored:
+            self.tallies.add(lane.signal, "dropped", 1, reasons.EXIT)
+        elif lane.signal == "logs":
+            self._durable.release((item,))
+
+    def _rouse(self) -> None:
+        """Wake the thread; safe in a signal handler, where an Event's lock would not be."""
+        try:
+            self._wake.release()
+        except RuntimeError:
+            pass
+
+    # The thread.
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is not None:
+                return
+            for lane in self._lanes.values():
+                lane.due_at = time.monotonic() + lane.batching.delay_s
+            thread = threading.Thread(
+                target=contextvars.Context().run, args=(self._run,), name="ClewDelivery", daemon=True
+            )
+            try:
+                thread.start()
+            except RuntimeError:
+                return
+            self._thread = thread
+
+    def _run(self) -> None:
+        """Work until the process ends."""
+        token = otel_context.attach(otel_context.set_value(_SUPPRESS_KEY, True))
+        try:
+            with self._suppress():
+                self._work()
+        finally:
+            otel_context.detach(token)
+
+    def _work(self) -> None:
+        worker, wait_s = self._worker, MIN_WAIT_S
+        while not worker.stopped:
+            self._wake.acquire(timeout=wait_s)
+            flushes, self._flushes = self._flushes, []
+            with self._turn:
+                if worker.stopped:
+                    return
+                deadline = min((deadline for deadline, _ in flushes), default=math.inf)
+                wait_s = worker.step(deadline=deadline, drain=bool(flushes))
+                self._cpu_s = time.thread_time()
+            for _, done in flushes:
+                done.release()
+
+    def flush(self, timeout_s: float) -> bool:
+        """Deliver or store everything queued so far; return whether that was done within `timeout_s`."""
+        return self._flush(time.monotonic() + timeout_s)
+
+    def _flush(self, deadline: float) -> bool:
+        if not self._is_pending():
+            return True
+        if self._thread is None:
+            self._start()
+        if self._thread is None:
+            return self._flush_here(deadline)
+        done = threading.Lock()
+        done.acquire()
+        self._flushes.append((deadline, done))
+        self._rouse()
+        return done.acquire(timeout=max(0.0, deadline - time.monotonic()))
+
+    def _flush_here(self, deadline: float) -> bool:
+        """Flush on the calling thread: no thread can be started any more when the interpreter ends."""
+        with self._turn:
+            token = otel_context.attach(otel_context.set_value(_SUPPRESS_KEY, True))
+            try:
+                with self._suppress():
+                    self._worker.step(deadline=deadline, drain=True)
+            finally:
+                otel_context.detach(token)
+        return not self._is_pending()
+
+    def _is_pending(self) -> bool:
+        return any(lane.queue or lane.in_flight for lane in self._lanes.values())
+
+    # The end.
+
+    def shutdown(self, timeout_s: float) -> bool:
+        """Flush for a provider that was shut down; what comes later is still taken."""
+        return self.flush(timeout_s)
+
+    def close(self, timeout_s: float) -> None:
+        """End delivery for this process: send for as long as that may take, store the rest, say what was dropped.
+
+        Takes no longer than `timeout_s` and a fraction of a second, whatever the Collector does. What comes later is
+        stored at once.
+        """
+        if self._closed:
+            return
+        limit = time.monotonic() + timeout_s + _RESERVE_S
+        self._flush(time.monotonic() + max(0.0, timeout_s - _RESERVE_S))
+        self._closed = True
+        for lane in self._lanes.values():
+            lane.attention = 0
+        self._turn.acquire(timeout=0.05)  # kept: the thread, if it is not stuck, has nothing more to do
+        self._worker.take_over(limit)
+        self._durable.close()
+        self.spool.close()
+        for lane in self._lanes.values():
+            for route in lane.routes:
+                route.close()
+        self._tell_dropped()
+
+    def _tell_dropped(self) -> None:
+        dropped = [tally for tally in self.counts() if tally.outcome == "dropped"]
+        if dropped:
+            said = ", ".join(f"{tally.records} {tally.signal} ({tally.reason})" for tally in dropped)
+            diagnostics.report("dropped", f"dropped by this process: {said}")
+
+    def after_fork(self) -> None:
+        """Start clean in a forked child: what was queued is the parent's, and so are its files and connections."""
+        for lane in self._lanes.values():
+            lane.renew()
+            for route in lane.routes:
+                route.abandon()
+        self.tallies.renew()
+        self.spool.abandon()
+        self._durable.abandon()
+        self._cpu_s = 0.0
+        self._renew()
+
+    # What it is told about itself, and tells.
+
+    @property
+    def is_used(self) -> bool:
+        """Whether this process has given it anything."""
+        return self._thread is not None or self._is_pending()
+
+    def add_collector(self, signal: str, transport: Transport) -> None:
+        """Send `signal` to an endpoint, with the spool behind it."""
+        peers = self._breakers.setdefault(origin_of(transport), [])
+        breaker = Breaker()
+        peers.append(breaker)
+        sender = Sender(transport, breaker, self.spool, peers)
+        self._lanes[signal].routes.append(CollectorRoute(signal, sender, self.spool, self.tallies, self._redact))
+
+    def add_files(self, signal: str) -> None:
+        """Write `signal` to segments in `CLEW_DIR`."""
+        route = FileRoute(signal, partial(self._make_writer, signal), self.spool, self.tallies, self._redact)
+        self._lanes[signal].routes.append(route)
+
+    def has_route(self, signal: str) -> bool:
+        """Return whether `signal` goes anywhere."""
+        return bool(self._lanes[signal].routes)
+
+    def _make_writer(self, signal: str) -> SegmentWriter:
+        settings = self.settings
+        return SegmentWriter(
+            settings.folder,
+            signal,
+            service_name(),
+            max_bytes=settings.segment_max_bytes,
+            max_age_s=settings.segment_max_age_s,
+            compression=settings.compression,
+            opening=partial(retention.making_room, settings.folder, self._policy),
+        )
+
+    def _keep_house(self) -> None:
+        """Close aged files, compress closed ones, and keep the folder in its bounds."""
+        files = [route for lane in self._lanes.values() for route in lane.routes if isinstance(route, FileRoute)]
+        for route in files:
+            route.close_aged()
+        if files and self.settings.folder.is_dir():
+            compress_closed(self.settings.folder, self.settings.compression)
+            if retention.is_due(self.settings.folder):
+                retention.apply(self.settings.folder, self._policy)
+
+    def counts(self) -> tuple[Tally, ...]:
+        """Return what became of this process's records so far."""
+        return self.tallies.snapshot()
+
+    def queue_depths(self) -> dict[str, int]:
+        """Return how many records wait in memory, by signal."""
+        return {signal: len(self._lanes[signal].queue) for signal in schema.SIGNALS}
+
+    def cpu_time_s(self) -> float:
+        """Return the CPU time of the worker's thread, in seconds."""
+        return self._cpu_s
+
+
+MIN_WAIT_S: Final = 0.2
+"""How soon after its start the thread first works: soon enough for a short program, late enough to find a batch."""

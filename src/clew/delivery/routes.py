@@ -1,0 +1,323 @@
+"""Where batches of a signal go: to a Collector with the spool behind it, or to files."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import urlsplit
+
+from clew import diagnostics
+from clew.delivery import counts as reasons
+from clew.delivery.encode import encode
+from clew.delivery.record_uid import new_uid
+from clew.delivery.stored_lines import join_lines, records_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from clew.delivery.attributes import Redactor
+    from clew.delivery.breaker import Breaker
+    from clew.delivery.counts import Counts
+    from clew.delivery.spool import Claim, Spool
+    from clew.delivery.transport import Outcome, Transport
+    from clew.files.segments import SegmentWriter
+
+STORED_RECORDS: Final = 128
+"""Records of one stored line: a line is what is read back, sent and held in memory at a time."""
+
+REPLAY_BYTES: Final = 256 * 1024
+"""Stored bytes that are put into one request."""
+
+_MIN_TIMEOUT_S: Final = 0.05
+_SPLIT_TRIES: Final = 64
+"""Requests that finding the culprits of one refused batch may take; one record among 512 takes 18."""
+
+
+class Route(Protocol):
+    """One destination of one signal; used by one thread at a time except for `store`."""
+
+    def deliver(self, items: Sequence[Any], deadline: float) -> bool:
+        """Deliver, store or count a batch; False if it could not be, and has to wait in memory.
+
+        Args:
+            items: The batch.
+            deadline: Time (monotonic) after which nothing is sent any more.
+        """
+
+    def store(self, items: Sequence[Any]) -> bool:
+        """Put a batch on disk, from any thread; False if that cannot be."""
+
+    def replay(self, budget_bytes: int, deadline: float) -> int:
+        """Deliver at most so many bytes of what waits on disk; return how many."""
+
+    def abandon(self) -> None:
+        """Forget what belongs to the parent, in a forked child."""
+
+    def close(self) -> None:
+        """Give files and connections up."""
+
+
+class Sender:
+    """Tries at one endpoint under its breaker; tells a person when it goes away and when it is back."""
+
+    def __init__(self, transport: Transport, breaker: Breaker, spool: Spool, peers: Sequence[Breaker] = ()) -> None:
+        """Make a sender.
+
+        Args:
+            transport: The endpoint.
+            breaker: This signal's.
+            spool: Where records are kept meanwhile; named in messages.
+            peers: The breakers of all signals at the same host: when nobody answers one, the others need not find out.
+        """
+        self.transport = transport
+        self.breaker = breaker
+        self._spool, self._peers = spool, peers
+        self._origin = origin_of(transport)
+
+    def send(self, payload: bytes, deadline: float) -> Outcome:
+        """Try once; the breaker knows what came of it."""
+        timeout_s = self.transport.timeout_s
+        if self.breaker.is_open:
+            timeout_s = min(timeout_s, max(1.0, self.breaker.pause_s))
+        outcome = self.transport.send(payload, max(_MIN_TIMEOUT_S, min(timeout_s, deadline - time.monotonic())))
+        if outcome.kind in {"unreachable", "busy"}:
+            self._open(outcome)
+        elif self.breaker.succeed():
+            for peer in self._peers:
+                peer.hurry()
+            diagnostics.report(f"back-{self._origin}", f"Collector {self._origin} answers again; sending what was kept")
+            self._spool.rescan()
+        return outcome
+
+    def _open(self, outcome: Outcome) -> None:
+        if not self.breaker.fail(outcome.retry_after_s):
+            return
+        if outcome.kind == "unreachable":
+            for peer in self._peers:
+                if not peer.is_open:
+                    peer.fail()
+        said = "does not answer" if outcome.kind == "unreachable" else f"takes no more for now ({outcome.detail})"
+        diagnostics.report(
+            f"gone-{self._origin}", f"Collector {self._origin} {said}; keeping records in {self._spool.folder}"
+        )
+
+
+def origin_of(transport: Transport) -> str:
+    """Return host and port of an endpoint."""
+    return urlsplit(transport.endpoint).netloc
+
+
+class CollectorRoute:
+    """Sends batches of one signal to a Collector; what it does not take now waits in the spool."""
+
+    def __init__(self, signal: str, sender: Sender, spool: Spool, counts: Counts, redact: Redactor | None) -> None:
+        self._signal, self._sender, self._spool, self._counts, self._redact = signal, sender, spool, counts, redact
+        self._encoding = sender.transport.encoding
+
+    def deliver(self, items: Sequence[Any], deadline: float) -> bool:
+        """Send a batch, or store it while the Collector is away."""
+        if self._sender.breaker.is_open or time.monotonic() >= deadline:
+            return self.store(items) or (self._sender.breaker.is_due and self._deliver(items, deadline))
+        return self._deliver(items, deadline)
+
+    def _deliver(self, items: Sequence[Any], deadline: float) -> bool:
+        encoded = encode(self._signal, self._encoding, items, self._redact)
+        outcome = self._sender.send(encoded.payload, deadline) if encoded.count else None
+        if outcome is not None and outcome.kind in {"unreachable", "busy"}:
+            return self.store(items)
+        self._counts.add(self._signal, "dropped", encoded.rejected, reasons.ENCODING)
+        if outcome is None:
+            return True
+        if outcome.kind == "accepted":
+            self._count_accepted(encoded.count, outcome, "delivered", len(encoded.payload))
+            return True
+        return self._deliver_in_parts(items, outcome, deadline)
+
+    def _count_accepted(self, records: int, outcome: Outcome, what: Any, size: int) -> None:
+        rejected = min(records, outcome.rejected)
+        self._counts.add(self._signal, what, records - rejected)
+        self._counts.add(self._signal, "dropped", rejected, reasons.REJECTED)
+        self._counts.add_sent(self._signal, size)
+        if rejected:
+            diagnostics.report(
+                f"rejected-{self._signal}", f"the Collector rejected {rejected} {self._signal}: {outcome.detail}"
+            )
+
+    def _deliver_in_parts(self, items: Sequence[Any], outcome: Outcome, deadline: float) -> bool:
+        """Halve a batch that is invalid or too large until the records that are to blame stand alone; they are dropped."""
+        blamed = 0 if outcome.kind in {"invalid", "too_large"} else len(items)
+        waiting = [] if blamed else [list(items)]
+        tries = _SPLIT_TRIES
+        while waiting and tries > 0:
+            part = waiting.pop()
+            if len(part) == 1:
+                blamed += 1
+                continue
+            middle = len(part) // 2
+            waiting.extend(half for half in (part[middle:], part[:middle]) if not self._try_part(half, deadline))
+            tries -= 2
+        self._drop_refused(blamed + sum(map(len, waiting)), outcome)
+        return True
+
+    def _drop_refused(self, records: int, outcome: Outcome) -> None:
+        reason = reasons.TOO_LARGE if outcome.kind == "too_large" else reasons.REFUSED
+        self._counts.add(self._signal, "dropped", records, reason)
+        if records:
+            diagnostics.report(
+                f"refused-{self._signal}",
+                f"{self._sender.transport.endpoint} refused {records} {self._signal} ({outcome.detail}); they are dropped",
+            )
+
+    def _try_part(self, items: Sequence[Any], deadline: float) -> bool:
+        """Send part of a refused batch; False if it is refused too."""
+        encoded = encode(self._signal, self._encoding, items, self._redact)
+        if not encoded.count:
+            return True
+        outcome = self._sender.send(encoded.payload, deadline)
+        if outcome.kind == "accepted":
+            self._count_accepted(encoded.count, outcome, "delivered", len(encoded.payload))
+            return True
+        if outcome.kind in {"unreachable", "busy"}:
+            return self.store(items)
+        return False
+
+    def store(self, items: Sequence[Any]) -> bool:
+        """Put a batch into the spool, each log record with a uid; False if the disk does not take it."""
+        size = 1 if self._signal == "metrics" else STORED_RECORDS
+        for start in range(0, len(items), size):
+            part = items[start : start + size]
+            if self._signal == "logs":
+                part = [entry if entry.uid is not None else entry._replace(uid=new_uid()) for entry in part]
+            encoded = encode(self._signal, "json", part, self._redact)
+            try:
+                if encoded.count:
+                    self._spool.store(self._signal, encoded.payload)
+            except OSError as error:
+                diagnostics.report("spool", f"nothing is kept in {self._spool.folder}: {error}")
+                if start == 0:
+                    return False
+                self._counts.add(self._signal, "dropped", len(items) - start, reasons.DISK)
+                return True
+            self._counts.add(self._signal, "spooled", encoded.count)
+            self._counts.add(self._signal, "dropped", encoded.rejected, reasons.ENCODING)
+        return True
+
+    def replay(self, budget_bytes: int, deadline: float) -> int:
+        """Send what waits in the spool, oldest first; while the breaker is open one request at a time, as its probe."""
+        sent = 0
+        while sent < budget_bytes and self._sender.breaker.is_due and time.monotonic() < deadline:
+            claim = self._spool.claim(self._signal)
+            if claim is None:
+                break
+            lines = claim.lines(REPLAY_BYTES)
+            if not lines:
+                self._spool.remove(self._signal)
+                continue
+            if not self._replay_lines(claim, lines, deadline):
+                break
+            sent += sum(map(len, lines))
+        return sent
+
+    def _replay_lines(self, claim: Claim, lines: list[bytes], deadline: float) -> bool:
+        """Send lines as one request, or one by one if that is refused; False if the Collector is away."""
+        try:
+            payload = join_lines(self._signal, lines, self._encoding)
+        except ValueError:
+            payload = b""
+        outcome = self._sender.send(payload, deadline) if payload else None
+        if outcome is not None and outcome.kind in {"unreachable", "busy"}:
+            return False
+        if outcome is not None and outcome.kind == "accepted":
+            records = sum(records_in(self._signal, line) for line in lines)
+            self._count_accepted(records, outcome, "replayed", len(payload))
+        elif len(lines) > 1:
+            return all(self._replay_lines(claim, [line], deadline) for line in lines)
+        else:
+            reason = reasons.REFUSED if outcome is not None else reasons.DAMAGED
+            self._counts.add(self._signal, "dropped", records_in(self._signal, lines[0]), reason)
+        claim.advance(sum(map(len, lines)))
+        return True
+
+    def abandon(self) -> None:
+        """Forget the parent's connection."""
+        self._sender.transport.abandon()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._sender.transport.close()
+
+
+class FileRoute:
+    """Writes batches of one signal to segments: files are the destination."""
+
+    def __init__(
+        self,
+        signal: str,
+        make_writer: Callable[[], SegmentWriter],
+        spool: Spool,
+        counts: Counts,
+        redact: Redactor | None,
+    ) -> None:
+        self._signal, self._make_writer, self._spool, self._counts = signal, make_writer, spool, counts
+        self._redact = redact
+        self._made: SegmentWriter | None = None
+
+    @property
+    def _writer(self) -> SegmentWriter:
+        if self._made is None:
+            self._made = self._make_writer()
+        return self._made
+
+    def deliver(self, items: Sequence[Any], deadline: float) -> bool:
+        """Write a batch as one line."""
+        del deadline
+        return self.store(items)
+
+    def store(self, items: Sequence[Any]) -> bool:
+        """Write a batch; False if the disk does not take it."""
+        encoded = encode(self._signal, "json", items, self._redact)
+        try:
+            if encoded.count:
+                self._writer.write(encoded.payload)
+        except OSError as error:
+            diagnostics.report("file", f"{self._signal} are not written: {error}")
+            return False
+        self._counts.add(self._signal, "delivered", encoded.count)
+        self._counts.add(self._signal, "dropped", encoded.rejected, reasons.ENCODING)
+        return True
+
+    def replay(self, budget_bytes: int, deadline: float) -> int:
+        """Move what killed processes left in the spool into the segments."""
+        moved = 0
+        while moved < budget_bytes and time.monotonic() < deadline:
+            claim = self._spool.claim(self._signal)
+            if claim is None:
+                break
+            lines = claim.lines(REPLAY_BYTES)
+            if not lines:
+                self._spool.remove(self._signal)
+                continue
+            text = b"".join(lines)
+            try:
+                self._writer.write(text)
+            except OSError:
+                break
+            self._counts.add(self._signal, "replayed", sum(records_in(self._signal, line) for line in lines))
+            claim.advance(len(text))
+            moved += len(text)
+        return moved
+
+    def close_aged(self) -> None:
+        """Close a segment that is too old though nothing is written."""
+        if self._made is not None:
+            self._made.close_aged()
+
+    def abandon(self) -> None:
+        """Leave the segment to the parent."""
+        if self._made is not None:
+            self._made.abandon()
+
+    def close(self) -> None:
+        """Close the segment."""
+        if self._made is not None:
+            self._made.close()

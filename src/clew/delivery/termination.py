@@ -1,0 +1,84 @@
+"""SIGTERM where the program left it at its default: flush, then die of it as before.
+
+The program never sees our handler: `signal.getsignal` and what `signal.signal` returns say SIG_DFL, and SIG_DFL set again is our
+handler again, as a server does that catches the signal, restores what it found, and raises the signal once more.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SIGNUM = signal.SIGTERM
+
+
+class _Termination:
+    """The handler, and how it hides."""
+
+    def __init__(self, close: Callable[[], object], flush: Callable[[], object]) -> None:
+        self._close, self._flush = close, flush
+        self.set_real: Callable[[int, Any], object] = signal.signal
+        """Sets a handler past the disguise."""
+        self._closing = False
+        self._asked = threading.local()
+
+    def __call__(self, signum: int, frame: object) -> None:
+        """Flush and die; a second signal meanwhile changes nothing, as the first is bounded."""
+        del frame
+        if os.getpid() == 1:
+            # The kernel spares a container's first process a signal at its default: it lived on, and so it does now.
+            self._flush()
+            return
+        if self._closing:
+            return
+        self._closing = True
+        self._close()
+        self.set_real(signum, signal.SIG_DFL)
+        os.kill(os.getpid(), signum)
+
+    def hide(self) -> bool:
+        """Make the signal module show SIG_DFL for this handler and take SIG_DFL as this handler; False if it cannot be."""
+        module: Any = signal
+        to_enum, to_int = getattr(module, "_int_to_enum", None), getattr(module, "_enum_to_int", None)
+        real = getattr(module, "_signal", None)
+        if to_enum is None or to_int is None or real is None:
+            return False
+        self.set_real = real.signal
+
+        def _int_to_enum(value: Any, enum_klass: Any) -> Any:
+            return signal.SIG_DFL if value is self else to_enum(value, enum_klass)
+
+        def _enum_to_int(value: Any) -> Any:
+            return self._replace(to_int(value))
+
+        module._int_to_enum, module._enum_to_int = _int_to_enum, _enum_to_int  # noqa: SLF001 - as the docstring says
+        return True
+
+    def _replace(self, value: Any) -> Any:
+        """Return ourselves for SIG_DFL of SIGTERM.
+
+        `signal.signal` converts the number first and the handler next, on one thread; no signal has the number 0.
+        """
+        if value == signal.SIG_DFL and isinstance(value, int) and getattr(self._asked, "signum", None) == _SIGNUM:
+            value = self
+        self._asked.signum = value if isinstance(value, int) else None
+        return value
+
+
+def install(close: Callable[[], object], flush: Callable[[], object]) -> None:
+    """Call `close` when SIGTERM ends the process, where nobody else handles it; `flush` where it does not end it.
+
+    Does nothing outside the main thread, where Python sets no handlers.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    if signal.getsignal(_SIGNUM) is not signal.SIG_DFL:
+        return
+    handler = _Termination(close, flush)
+    if handler.hide():
+        handler.set_real(_SIGNUM, handler)

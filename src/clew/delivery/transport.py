@@ -1,0 +1,297 @@
+"""One try at an endpoint: bytes out, an `Outcome` back. Which bytes, when, and how often is decided elsewhere.
+
+A plain endpoint is spoken to by `http.client`, at a sixth of the CPU that requests needs; one with TLS, a proxy or credentials
+of its own by upstream's transport, and gRPC by its own channel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import http.client
+import os
+import time
+import zlib
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
+from urllib.parse import urlsplit
+
+import orjson
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+Encoding = Literal["protobuf", "json"]
+
+_RETRYABLE: Final = frozenset({408, 429, 502, 503, 504})
+_REFUSALS: Final[dict[int, Literal["invalid", "too_large"]]] = {400: "invalid", 413: "too_large", 422: "invalid"}
+CONTENT_TYPES: Final = {"protobuf": "application/x-protobuf", "json": "application/json"}
+_RESPONSES: Final[dict[str, tuple[Any, str, str]]] = {
+    "traces": (ExportTraceServiceResponse, "rejected_spans", "rejectedSpans"),
+    "metrics": (ExportMetricsServiceResponse, "rejected_data_points", "rejectedDataPoints"),
+    "logs": (ExportLogsServiceResponse, "rejected_log_records", "rejectedLogRecords"),
+}
+
+
+class Outcome(NamedTuple):
+    """What became of one try.
+
+    `unreachable`: nobody answered. `busy`: asked to come again, after `retry_after_s` if that was said. `refused`: nothing of
+    it will ever be taken. `invalid` and `too_large`: may be taken in part, or in parts. `rejected` counts records of an accepted request that were not
+    taken. `detail` is for a person and holds no secrets.
+    """
+
+    kind: Literal["accepted", "busy", "unreachable", "refused", "invalid", "too_large"]
+    rejected: int = 0
+    detail: str = ""
+    retry_after_s: float | None = None
+
+
+class Transport(Protocol):
+    """One endpoint of one signal; used by one thread at a time."""
+
+    endpoint: str
+    encoding: Encoding
+    timeout_s: float
+
+    def send(self, payload: bytes, timeout_s: float) -> Outcome:
+        """Try once; never raises."""
+
+    def close(self) -> None:
+        """Give the connection up; a later `send` makes a new one."""
+
+    def abandon(self) -> None:
+        """Forget the parent's connection in a forked child without a word to the other side."""
+
+
+class Exchange(Protocol):
+    """One POST: what a transport of upstream's does for `HttpTransport`."""
+
+    def post(self, body: bytes, timeout_s: float) -> tuple[int, Mapping[str, str], bytes]:
+        """Return status, headers and body.
+
+        Raises:
+            Exception: If nobody answered.
+        """
+
+    def close(self) -> None:
+        """Give the connection up."""
+
+    def abandon(self) -> None:
+        """Forget the connection."""
+
+
+class PlainExchange:
+    """A connection that is kept open, by `http.client`."""
+
+    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
+        parts = urlsplit(url)
+        self._host, self._port = parts.hostname or "localhost", parts.port or 80
+        self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._headers = dict(headers)
+        self._connection: http.client.HTTPConnection | None = None
+
+    def post(self, body: bytes, timeout_s: float) -> tuple[int, Mapping[str, str], bytes]:
+        """Return status, headers and body; a kept connection that turns out to be closed is replaced once."""
+        kept = self._connection
+        if kept is not None:
+            try:
+                return self._post(kept, body, timeout_s)
+            except (ConnectionError, http.client.BadStatusLine):
+                self.close()
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=timeout_s)
+        self._connection = connection
+        return self._post(connection, body, timeout_s)
+
+    def _post(
+        self, connection: http.client.HTTPConnection, body: bytes, timeout_s: float
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        try:
+            if connection.sock is not None:
+                connection.sock.settimeout(timeout_s)
+            connection.request("POST", self._path, body, self._headers)
+            response = connection.getresponse()
+            return response.status, dict(response.headers), response.read()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def abandon(self) -> None:
+        """Close this process's descriptor of the connection; the parent's stays open."""
+        self.close()
+
+
+class HttpTransport:
+    """OTLP over HTTP."""
+
+    def __init__(
+        self, signal: str, exchange: Exchange, *, endpoint: str, encoding: Encoding, compression: str, timeout_s: float
+    ) -> None:
+        self.endpoint, self.encoding, self.timeout_s = endpoint, encoding, timeout_s
+        self._signal = signal
+        self._exchange = exchange
+        self._compress = COMPRESSIONS[compression]
+
+    def send(self, payload: bytes, timeout_s: float) -> Outcome:
+        """Post once; never raises."""
+        try:
+            status, headers, body = self._exchange.post(self._compress(payload), timeout_s)
+        except Exception as error:  # noqa: BLE001 - each transport has errors of its own; all mean that nobody answered
+            return Outcome("unreachable", detail=f"{type(error).__name__}: {error}")
+        if 200 <= status < 300:  # noqa: PLR2004 - HTTP's successes
+            return accepted(self._signal, self.encoding, body)
+        if status in _RETRYABLE:
+            return Outcome("busy", 0, f"HTTP {status}", retry_after_s(_header(headers, "retry-after")))
+        return Outcome(_REFUSALS.get(status, "refused"), detail=f"HTTP {status}")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._exchange.close()
+
+    def abandon(self) -> None:
+        """Forget the parent's connection."""
+        self._exchange.abandon()
+
+
+class GrpcTransport:
+    """OTLP over gRPC; the channel is made at the first `send`, in the process that sends."""
+
+    encoding: Encoding = "protobuf"
+
+    def __init__(  # noqa: PLR0913 - what upstream's exporter knows of its endpoint, all by keyword
+        self,
+        signal: str,
+        *,
+        endpoint: str,
+        make_channel: Callable[[], Any],
+        metadata: tuple[tuple[str, str], ...],
+        retryable: frozenset[Any],
+        timeout_s: float,
+    ) -> None:
+        self.endpoint, self.timeout_s = endpoint, timeout_s
+        self._signal, self._make_channel, self._metadata, self._retryable = signal, make_channel, metadata, retryable
+        self._channel: Any = None
+        self._call: Any = None
+
+    def send(self, payload: bytes, timeout_s: float) -> Outcome:
+        """Call Export once; never raises."""
+        try:
+            body = self._export()(payload, timeout=timeout_s, metadata=self._metadata)
+        except Exception as error:  # noqa: BLE001 - grpc.RpcError, or anything that a channel's credentials raise
+            return self._failed(error)
+        return accepted(self._signal, "protobuf", body)
+
+    def _export(self) -> Any:
+        if self._call is None:
+            self._channel = self._make_channel()
+            self._call = self._channel.unary_unary(_METHODS[self._signal])
+        return self._call
+
+    def _failed(self, error: Any) -> Outcome:
+        code = error.code() if callable(getattr(error, "code", None)) else None
+        name = getattr(code, "name", None)
+        if name is None:
+            self.close()
+            return Outcome("unreachable", detail=f"{type(error).__name__}: {error}")
+        text = str(error.details() or "")
+        if name == "RESOURCE_EXHAUSTED" and "larger than max" in text:
+            return Outcome("too_large", detail=name)
+        if code not in self._retryable:
+            return Outcome("invalid" if name == "INVALID_ARGUMENT" else "refused", detail=name)
+        if name in {"UNAVAILABLE", "DEADLINE_EXCEEDED"}:
+            # A channel that lost its peer waits longer and longer before it looks again; a new one looks at once.
+            self.close()
+            return Outcome("unreachable", 0, name, _retry_delay_s(error))
+        return Outcome("busy", 0, name, _retry_delay_s(error))
+
+    def close(self) -> None:
+        """Close the channel."""
+        channel, self._channel, self._call = self._channel, None, None
+        if channel is not None:
+            with contextlib.suppress(Exception):
+                channel.close()
+
+    def abandon(self) -> None:
+        """Forget the parent's channel: its threads are not in this process, so it cannot be closed."""
+        _abandoned.append((os.getpid(), self._channel, self._call))
+        self._channel = self._call = None
+
+
+_abandoned: Final[list[Any]] = []
+"""Channels of a parent process: to collect one runs what needs threads that a child does not have."""
+
+_METHODS: Final = {
+    "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+    "metrics": "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+    "logs": "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+}
+
+
+def _retry_delay_s(error: Any) -> float | None:
+    """Return what RetryInfo in the trailing metadata says."""
+    from google.rpc.error_details_pb2 import RetryInfo  # noqa: PLC0415 - read only after a failure
+
+    try:
+        packed = dict(error.trailing_metadata() or ()).get("google.rpc.retryinfo-bin")
+        if packed is None:
+            return None
+        delay = RetryInfo.FromString(packed).retry_delay
+    except Exception:  # noqa: BLE001 - what a proxy puts there is no reason to fail
+        return None
+    return float(delay.seconds) + float(delay.nanos) / 1e9
+
+
+def accepted(signal: str, encoding: Encoding, body: bytes) -> Outcome:
+    """Return the outcome of an accepted request; partial success says how many records were not taken."""
+    if not body:
+        return Outcome("accepted")
+    message, field, json_field = _RESPONSES[signal]
+    try:
+        if encoding == "json":
+            partial = orjson.loads(body).get("partialSuccess") or {}
+            return Outcome("accepted", int(partial.get(json_field) or 0), str(partial.get("errorMessage") or ""))
+        partial = message.FromString(body).partial_success
+        return Outcome("accepted", int(getattr(partial, field)), partial.error_message)
+    except Exception:  # noqa: BLE001 - a body in another form, as some servers send, takes nothing back
+        return Outcome("accepted")
+
+
+def _header(headers: Mapping[str, str], name: str) -> str | None:
+    """Return a header by its name in lowercase, whatever its case on the wire."""
+    return next((text for key, text in headers.items() if key.lower() == name), None)
+
+
+def retry_after_s(text: str | None, now: Callable[[], float] = time.time) -> float | None:
+    """Parse a Retry-After header: seconds, or an HTTP date."""
+    if text is None:
+        return None
+    try:
+        return max(0.0, float(text)) if float(text) < float("inf") else None
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(text.strip()).timestamp() - now())
+    except (TypeError, ValueError):
+        return None
+
+
+def _gzip(payload: bytes) -> bytes:
+    """Compress at level 1: a third of the CPU of the default for a tenth more bytes."""
+    return gzip.compress(payload, 1)
+
+
+def _deflate(payload: bytes) -> bytes:
+    return zlib.compress(payload, 1)
+
+
+COMPRESSIONS: Final[Mapping[str, Callable[[bytes], bytes]]] = {"none": bytes, "gzip": _gzip, "deflate": _deflate}
+"""What each value of OTEL_EXPORTER_OTLP_COMPRESSION does."""

@@ -1,0 +1,148 @@
+"""The work of the delivery thread: batches out of the lanes, routes fed, the spool replayed, files kept in bounds."""
+
+from __future__ import annotations
+
+import math
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from clew import diagnostics
+from clew.delivery import counts as reasons
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from clew.delivery.counts import Counts
+    from clew.delivery.durable import DurableLog
+    from clew.delivery.lanes import Lane
+
+MAX_WAIT_S: Final = 1.0
+"""How long the thread sleeps at most, so that a probe or a flush never waits long."""
+
+_REPLAY_WAIT_S: Final = 0.05
+_HOUSEKEEPING_S: Final = 5.0
+
+
+class Worker:
+    """What one thread at a time does with the lanes; `step` is all of it."""
+
+    def __init__(
+        self,
+        lanes: Sequence[Lane],
+        durable: DurableLog,
+        counts: Counts,
+        *,
+        replay_bytes_per_s: int,
+        keep_house: Callable[[], object],
+    ) -> None:
+        """Make a worker.
+
+        Args:
+            lanes: One for each signal.
+            durable: What lets go of records that have arrived.
+            counts: Where records that are given up are counted.
+            replay_bytes_per_s: How much of the spool is sent a second.
+            keep_house: Called every few seconds: closes aged files, keeps folders in bounds.
+        """
+        self._lanes, self._durable, self._counts = lanes, durable, counts
+        self._rate, self._keep_house = replay_bytes_per_s, keep_house
+        self._budget, self._budget_at, self._house_at = 0.0, time.monotonic(), 0.0
+        self.stopped = False
+        """Set when another thread has taken over: this one must touch nothing any more."""
+
+    def step(self, *, deadline: float = math.inf, drain: bool = False) -> float:
+        """Deliver what is due, or with `drain` all there is; return the seconds until the next step."""
+        for lane in self._lanes:
+            if drain or lane.is_due(time.monotonic()):
+                self._empty(lane, deadline)
+            lane.attention = lane.batching.batch_size
+        if drain or self.stopped:
+            return 0.0
+        replayed = self._replay()
+        if time.monotonic() >= self._house_at:
+            self._house_at = time.monotonic() + _HOUSEKEEPING_S
+            self._guarded("files", self._keep_house)
+        return _REPLAY_WAIT_S if replayed else self._pause()
+
+    def _pause(self) -> float:
+        now = time.monotonic()
+        if any(len(lane.queue) >= lane.batching.batch_size for lane in self._lanes):
+            return 0.0
+        waits = [lane.due_at - now if lane.queue else lane.batching.delay_s for lane in self._lanes]
+        return max(0.01, min(MAX_WAIT_S, *waits))
+
+    def _empty(self, lane: Lane, deadline: float) -> None:
+        """Deliver what is in the lane now; what comes meanwhile has its turn later."""
+        left = len(lane.queue)
+        while left > 0 and not self.stopped and (batch := lane.take()):
+            left -= len(batch)
+            if not self._deliver(lane, batch, deadline) and not self.stopped:
+                lane.put_back(batch)
+                lane.due_at = time.monotonic() + lane.batching.delay_s
+                return
+        if not self.stopped:
+            lane.landed()
+
+    def _deliver(self, lane: Lane, batch: list[Any], deadline: float) -> bool:
+        """Hand a batch to each route; False if it has to wait in memory."""
+        limit = min(deadline, time.monotonic() + lane.batching.timeout_s)
+        try:
+            handled = [route.deliver(batch, limit) for route in lane.routes]
+        except Exception as error:  # noqa: BLE001 - promise: one batch is lost and counted, the thread goes on
+            self._give_up(lane, batch, error)
+            handled = [True]
+        if self.stopped:
+            return True
+        if len(handled) == 1 and not handled[0]:
+            return False
+        self._counts.add(lane.signal, "dropped", len(batch) * handled.count(False), reasons.DISK)
+        if lane.signal == "logs":
+            self._durable.release(batch)
+        return True
+
+    def _give_up(self, lane: Lane, batch: list[Any], error: Exception) -> None:
+        self._counts.add(lane.signal, "dropped", len(batch), reasons.INTERNAL)
+        diagnostics.report(
+            "delivery", f"{len(batch)} {lane.signal} are dropped by an error of ours: {type(error).__name__}: {error}"
+        )
+
+    def _replay(self) -> bool:
+        """Deliver some of what waits on disk; return whether there was any."""
+        now = time.monotonic()
+        self._budget = min(self._rate, self._budget + (now - self._budget_at) * self._rate)
+        self._budget_at = now
+        replayed = False
+        for lane in self._lanes:
+            for route in lane.routes:
+                if self._budget > 0 and not self.stopped:
+                    sent = self._guarded("replay", partial(route.replay, int(self._budget), math.inf)) or 0
+                    self._budget -= sent
+                    replayed = replayed or sent > 0
+        return replayed
+
+    def _guarded(self, topic: str, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except Exception as error:  # noqa: BLE001 - as in _deliver
+            diagnostics.report(topic, f"{topic} failed: {type(error).__name__}: {error}")
+            return None
+
+    def take_over(self, limit: float) -> None:
+        """Store everything that is queued or in flight, from another thread, because this one is stuck.
+
+        Args:
+            limit: Time (monotonic) after which what is left is counted as dropped.
+        """
+        self.stopped = True
+        for lane in self._lanes:
+            batches = [lane.in_flight] if lane.in_flight else []
+            while batches or (batch := lane.take()):
+                batch = batches.pop() if batches else batch
+                if time.monotonic() >= limit or not self._store(lane, batch):
+                    self._counts.add(lane.signal, "dropped", len(batch), reasons.EXIT)
+                elif lane.signal == "logs":
+                    self._durable.release(batch)
+
+    def _store(self, lane: Lane, batch: list[Any]) -> bool:
+        return bool(self._guarded("exit", lambda: all([route.store(batch) for route in lane.routes])))

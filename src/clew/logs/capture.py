@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import logging
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from clew import diagnostics
 from clew.correlation.context import current_ids
 from clew.correlation.origin import NO_IDS, CurrentIds
-from clew.logs import access, fields, level, marking, unhandled
+from clew.logs import access, fields, intake, level, marking, unhandled
+from clew.logs.bridges import loguru, structlog
+from clew.logs.intake import claims, refiners
 from clew.logs.marking import Captured, make_mark, marks
 from clew.logs.record import exception_of, translate
-from clew.logs.sampling import Folding
 from clew.logs.suppression import SUPPRESS_KEY, current_context, suppressed, suppression
 from clew.weaving import weave
 
@@ -26,28 +26,17 @@ if TYPE_CHECKING:
     from clew.entry import LogEntry
     from clew.settings import Settings
 
-__all__ = ["capture_record", "claims", "counts", "install", "refiners", "suppressed", "uninstall"]
+__all__ = ["capture_record", "install", "suppressed", "uninstall"]
 
 Ticket = CurrentIds | Literal[False] | None
 """What the gate says of a call: the record's IDs to capture it, False to leave it to its handlers, None to drop it."""
-
-claims: Final[list[Callable[[logging.LogRecord], bool]]] = []
-"""Bridges that say whether a record is another form of an event which they have captured."""
-
-refiners: Final[list[Callable[[logging.LogRecord, LogEntry], LogEntry]]] = []
-"""Bridges that know more of a record than it holds."""
 
 
 class _State:
     """What `install` was told, and what `uninstall` needs."""
 
-    sink: Callable[[LogEntry], None] | None = None
     original: Any = None
-    sampled_only = False
     keep_ids = False
-    folding: Folding | None = None
-    sampled_out = 0
-    failed = 0
 
 
 def install(sink: Callable[[LogEntry], None], settings: Settings) -> None:
@@ -55,12 +44,10 @@ def install(sink: Callable[[LogEntry], None], settings: Settings) -> None:
 
     `sink` must be quick, and safe from any thread; what it raises is counted. A second call replaces the sink only.
     """
-    _State.folding = Folding(sink, settings.log_fold_s) if settings.log_fold_s else None
-    _State.sink = _State.folding.put if _State.folding else sink
-    _State.sampled_only = settings.log_sampling == "trace"
-    _State.keep_ids = settings.log_format == "json"
+    intake.open_to(sink, settings)
     if _State.original is not None:
         return
+    _State.keep_ids = settings.log_format == "json"
     original: Any = logging.Logger.callHandlers
     logging.Logger.callHandlers = (  # type: ignore[method-assign]  # the same function with a call at both ends
         weave(original, gate=_gate, after=_after) or _wrap(original)
@@ -68,6 +55,8 @@ def install(sink: Callable[[LogEntry], None], settings: Settings) -> None:
     _State.original = original
     marking.install()
     fields.install(settings.log_fields)
+    structlog.install()
+    loguru.install()
     if settings.log_level is not None:
         level.install(settings.log_level, capture_record)
 
@@ -76,26 +65,15 @@ def uninstall() -> None:
     """Take the hook out again and emit what is still folded."""
     if _State.original is not None:
         logging.Logger.callHandlers = _State.original  # type: ignore[method-assign]  # back to the original
+        _State.original = None
     fields.uninstall()
     level.uninstall()
-    flush()
-    _State.original = _State.sink = _State.folding = None
+    intake.close()
 
 
-def flush() -> None:
-    """Emit the counts of folded records that have not been emitted yet."""
-    if _State.folding is not None:
-        _State.folding.flush()
-
-
-def counts() -> dict[str, int]:
-    """Return how many records were left out by sampling, and how many could not be captured."""
-    return {"sampled_out": _State.sampled_out, "failed": _State.failed}
-
-
-def capture_record(record: logging.LogRecord, ids: CurrentIds | None = None) -> None:
+def capture_record(record: logging.LogRecord) -> None:
     """Capture `record` now, whether or not any handler has had it. Never raises."""
-    _after(None, record, current_ids() if ids is None else ids)
+    _after(None, record, current_ids())
 
 
 def _gate(_: object, record: logging.LogRecord) -> Ticket:
@@ -109,8 +87,6 @@ def _gate(_: object, record: logging.LogRecord) -> Ticket:
             return False
         if current_context().get(SUPPRESS_KEY):
             return None if _is_exporters_own(own) else False
-        if claims and any(claimed(record) for claimed in claims):
-            return False
         ids = current_ids()
         if not ids[0]:
             ids = _borrowed(own) or ids
@@ -120,6 +96,8 @@ def _gate(_: object, record: logging.LogRecord) -> Ticket:
             )
         if fields.active():
             fields.stamp(record, ids)
+        if claims and any(claimed(record) for claimed in claims):
+            return False
     except Exception:  # noqa: BLE001 - whatever the record holds, its handlers get it, and so does translate
         return NO_IDS
     else:
@@ -137,25 +115,17 @@ def _borrowed(own: dict[str, Any]) -> CurrentIds | None:
 
 def _after(_: object, record: logging.LogRecord, ids: Ticket) -> None:
     """Capture a record whose handlers have run."""
-    if not ids or _State.sink is None:
+    if not ids:
         return
     try:
         own = record.__dict__
-        if _State.sampled_only and own["levelno"] < logging.WARNING and ids[0] and not ids[2] & 1:
-            _State.sampled_out += 1
-            return
         added = unhandled.note(record) if own.get("exc_info") else None
         entry = translate(record, ids, added)
         for refine in refiners:
             entry = refine(record, entry)
-        _State.sink(entry)
+        intake.offer(entry)
     except Exception as error:  # noqa: BLE001 - promise: a log call never fails because of us
-        _failed(error)
-
-
-def _failed(error: Exception) -> None:
-    _State.failed += 1
-    diagnostics.report("log-capture", f"a log record was not captured: {type(error).__name__}: {error}")
+        intake.failed(error)
 
 
 def _is_exporters_own(own: dict[str, Any]) -> bool:

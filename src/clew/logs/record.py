@@ -79,7 +79,7 @@ def translate(record: logging.LogRecord, ids: CurrentIds, added: Attributes | No
 def _translate(own: dict[str, Any], ids: CurrentIds, added: Attributes | None) -> LogEntry:
     site_key = (own["name"], own["levelno"], own["pathname"], own["lineno"], own["funcName"])
     number, text, scope, code, coloured = _sites.get(site_key) or _remember_site(site_key)
-    body = _quick_body(own["msg"], own["args"])
+    body = quick_body(own["msg"], own["args"])
     attributes: Attributes | None = None
     sanitizer: Sanitizer | None = None
     if len(own) != _BASE_COUNT:
@@ -150,7 +150,7 @@ def severity_number(level: int) -> int:
     return 1 + 4 * tens + min(rest, 3)
 
 
-def _quick_body(message: Any, arguments: Any) -> str | None:
+def quick_body(message: Any, arguments: Any) -> str | None:
     """Return the formatted message where that runs no user code and nothing has to be replaced."""
     if type(message) is not str:
         return None

@@ -1,0 +1,82 @@
+"""Where all that was captured comes in: sampling, folding, then the sink; and the counts of what did not get there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from clew import diagnostics
+from clew.logs.sampling import Folding
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable
+
+    from clew.entry import LogEntry
+    from clew.settings import Settings
+
+WARN: Final = 13
+"""The lowest severity number that sampling never leaves out."""
+
+claims: Final[list[Callable[[logging.LogRecord], bool]]] = []
+"""Bridges that say whether a record is another form of an event which they have captured."""
+
+refiners: Final[list[Callable[[logging.LogRecord, LogEntry], LogEntry]]] = []
+"""Bridges that know more of a record than it holds."""
+
+
+class _State:
+    """What `open_to` was told, and the counts."""
+
+    sink: Callable[[LogEntry], None] | None = None
+    folding: Folding | None = None
+    by_trace = False
+    sampled_out = 0
+    failed = 0
+
+
+def open_to(sink: Callable[[LogEntry], None], settings: Settings) -> None:
+    """Hand what comes in to `sink` from now on."""
+    flush()
+    _State.folding = Folding(sink, settings.log_fold_s) if settings.log_fold_s else None
+    _State.sink = _State.folding.put if _State.folding else sink
+    _State.by_trace = settings.log_sampling == "trace"
+
+
+def close() -> None:
+    """Take nothing more, after what is folded."""
+    flush()
+    _State.sink = _State.folding = None
+
+
+def flush() -> None:
+    """Emit the counts of folded records that have not been emitted yet."""
+    if _State.folding is not None:
+        _State.folding.flush()
+
+
+def counts() -> dict[str, int]:
+    """Return how many records sampling left out, and how many could not be captured."""
+    return {"sampled_out": _State.sampled_out, "failed": _State.failed}
+
+
+def offer(entry: LogEntry) -> None:
+    """Take an entry in, unless its trace is not sampled. May raise what the sink raises."""
+    if _State.sink is not None and not leaves_out(entry.severity_number, entry.trace_id, entry.trace_flags):
+        _State.sink(entry)
+
+
+def leaves_out(severity_number: int, trace_id: int, trace_flags: int) -> bool:
+    """Return whether sampling leaves a record out: below WARN, and in a trace that is not sampled.
+
+    As the specification has it for `trace_based` loggers: a record outside any trace is kept.
+    """
+    if not _State.by_trace or severity_number >= WARN or not trace_id or trace_flags & 1:
+        return False
+    _State.sampled_out += 1
+    return True
+
+
+def failed(error: Exception) -> None:
+    """Count a record that could not be captured, and say so."""
+    _State.failed += 1
+    diagnostics.report("log-capture", f"a log record was not captured: {type(error).__name__}: {error}")

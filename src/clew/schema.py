@@ -65,8 +65,6 @@ RECORD_FIELDS: Final[dict[str, str]] = {
 
 # Headers and carriers.
 BAGGAGE_CORRELATION_ID: Final = CORRELATION_ID
-ENVIRONMENT_CARRIER: Final = "CLEW_CONTEXT"
-"""The variable in which a child process started by this one finds the parent's context; see correlation.propagation."""
 
 # Metrics of Clew's own.
 METRIC_OPERATION_DURATION: Final = "clew.operation.duration"

@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 from clew.correlation import ids
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "reference" / "correlation-vectors.json"
+PAGE = PUBLISHED.with_name("correlation.md")
 VECTORS = json.loads(PUBLISHED.read_text("utf-8"))
 USABLE = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:/+=@~-]{0,127}", fullmatch=True)
 
@@ -26,6 +27,17 @@ def test_published_vectors(vector: dict[str, str]) -> None:
     key = vector["key"].encode() if "key" in vector else None
 
     assert vector["trace_id"] == ids.trace_id_hex(ids.derive_trace_id(vector["correlation_id"], key))
+
+
+def test_published_table() -> None:
+    """The table on the reference page shows published vectors."""
+    rows = re.findall(
+        r"^\| `([^`]+)` \| (?:`([^`]+)`)? ?\| `([0-9a-f]{32})` \|$", PAGE.read_text("utf-8"), re.MULTILINE
+    )
+    published = {(item["correlation_id"], item.get("key", ""), item["trace_id"]) for item in VECTORS["derived"]}
+
+    assert 6 == len(rows)
+    assert set(rows) <= published
 
 
 @pytest.mark.parametrize("raw", VECTORS["rejected"])

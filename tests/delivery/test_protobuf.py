@@ -13,10 +13,13 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext
 from otlp_strategies import RESOURCES, awkward, entries, record_of, resources, spans
 
-from clew.delivery import protobuf, sdk
+from clew.delivery import protobuf
+from clew.delivery.attributes import MAX_PAIRS
+from clew.delivery.encoding import MAX_HEADERS, MAX_NAMES
 from clew.delivery.value import MAX_DEPTH, TOO_DEEP
 from clew.entry import LogEntry
 
@@ -140,19 +143,6 @@ class TestSpans:
         assert encode_spans_upstream(batch) == parse_spans(encoded.payload)
         assert (len(batch), 0) == (encoded.count, encoded.rejected)
 
-    @given(spans())
-    def test_reads_public_fields(self, span: ReadableSpan) -> None:
-        """What the public properties of a span say is what its private fields say."""
-        names = sdk.SpanFields._fields
-        private = dict(zip(names, sdk._read_private(span), strict=True))
-        public = dict(zip(names, sdk._read_public(span), strict=True))
-
-        for name in ("attributes", "events", "links"):
-            expected = (list(private[name] or ()), sdk.dropped_of(private[name]))
-            assert expected == (list(public.pop(name)), sdk.dropped_of(getattr(span, f"_{name}")))
-            private.pop(name)
-        assert private == public
-
     def test_takes_one_resource(self) -> None:
         """A resource that is given stands for all spans, whatever each one's own is."""
         context = SpanContext(1, 2, is_remote=False)
@@ -163,6 +153,21 @@ class TestSpans:
         (of_resource,) = parsed.resource_spans
         assert "shop" == of_resource.resource.attributes[0].value.string_value
         assert 2 == sum(len(scope.spans) for scope in of_resource.scope_spans)
+
+    def test_remembers_no_more_than_its_bounds(self) -> None:
+        """Attributes, names and scopes without end do not make the encoder's memory grow without end."""
+        encoder = protobuf.ProtobufEncoder(None)
+        for number in range(3 * MAX_PAIRS):
+            attributes = {"user": f"u{number}", "number": number, "long": "x" * 1000}
+            context = SpanContext(1, number + 1, is_remote=False)
+            scope = InstrumentationScope(f"lib{number}")
+            span = ReadableSpan(f"name {number}", context, attributes=attributes, instrumentation_scope=scope)
+            encoder.encode_spans([span], RESOURCE)
+
+        assert len(encoder.pairs._known) <= MAX_PAIRS
+        assert len(encoder._names) <= MAX_NAMES
+        assert len(encoder._headers) <= MAX_HEADERS
+        assert not any("long" in key for key in encoder.pairs._known)
 
     def test_rejects_alone(self) -> None:
         """A span without a context is left out and counted, its neighbours are not."""

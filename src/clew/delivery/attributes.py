@@ -13,7 +13,7 @@ from clew import schema
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from clew.entry import ExceptionEntry, LogEntry
+    from clew.entry import Attributes, ExceptionEntry, LogEntry
 
 MAX_PAIRS: Final = 4096
 """Pairs that one cache remembers; past it all are forgotten at once, which costs less than keeping an order."""
@@ -22,11 +22,14 @@ MAX_PAIR_CHARS: Final = 256
 """Longer values are not remembered: they seldom come again and would make the cache large."""
 
 MAX_TEXTS: Final = 256
+MIN_TEXT_CHARS: Final = 256
 MAX_TEXT_CHARS: Final = 8192
+"""Texts of these lengths are remembered once redacted: tracebacks, which cost the most and come again."""
 
 _CODE: Final = (schema.CODE_FILE_PATH, schema.CODE_FUNCTION_NAME, schema.CODE_LINE_NUMBER)
 _THREAD: Final = (schema.THREAD_ID, schema.THREAD_NAME)
 _EXCEPTION: Final = (schema.EXCEPTION_TYPE, schema.EXCEPTION_MESSAGE, schema.EXCEPTION_STACKTRACE)
+_CORRELATION: Final = (schema.CORRELATION_ID,)
 _OWN: Final = frozenset(
     (*_CODE, *_THREAD, *_EXCEPTION, schema.ERROR_FINGERPRINT, schema.CORRELATION_ID, schema.LOG_RECORD_UID)
 )
@@ -41,6 +44,9 @@ class Redactor(Protocol):
     def attributes(self, attributes: Mapping[str, Any], /) -> Mapping[str, Any]:
         """Return `attributes` without secrets, nested ones included."""
 
+    def value(self, value: Any, /) -> Any:
+        """Return a value that has no key without secrets."""
+
     def __hash__(self) -> int:
         """Return a hash: an encoder is kept for each redactor."""
 
@@ -51,60 +57,58 @@ class PairCache:
     def __init__(self, write: Callable[[str, object], bytes], redact: Redactor | None) -> None:
         self._write = write
         self._redact = redact
-        self._strings: dict[tuple[str, str], bytes] = {}
-        self._scalars: dict[tuple[str, type, object], bytes] = {}
+        self._known: dict[tuple[str, object], bytes | tuple[type, bytes]] = {}
         self._texts: dict[str, str] = {}
 
     def encode(self, attributes: Mapping[str, Any]) -> list[bytes]:
         """Encode each pair, in order."""
-        strings, scalars = self._strings, self._scalars
-        pairs: list[bytes | None] = []
-        for key, value in attributes.items():
-            kind = value.__class__
-            if kind is str:
-                pairs.append(strings.get((key, value)) or self._remember_string(key, value))
-            elif kind is int or kind is bool:
-                pairs.append(scalars.get((key, kind, value)) or self._remember_scalar(key, value))
-            else:
-                pairs.append(self._encode_pair(key, value))
-        return pairs  # type: ignore[return-value]  # no pair encodes to nothing
+        get, pairs = self._known.get, []
+        for item in attributes.items():
+            try:
+                pair = get(item)
+            except Exception:  # noqa: BLE001 - an unhashable value; any other trouble is its own too
+                pair = None
+            if pair.__class__ is tuple:
+                pair = pair[1] if pair[0] is item[1].__class__ else None
+            pairs.append(pair or self._encode_pair(item))
+        return pairs  # type: ignore[return-value]  # bytes by now
 
     def text(self, text: str) -> str:
         """Return `text` without secrets."""
         if self._redact is None:
             return text
+        if not MIN_TEXT_CHARS <= len(text) <= MAX_TEXT_CHARS:
+            return self._redact.text(text)
         redacted = self._texts.get(text)
         if redacted is None:
             redacted = self._redact.text(text)
-            if len(text) <= MAX_TEXT_CHARS:
-                _remember(self._texts, text, redacted, MAX_TEXTS)
+            _remember(self._texts, text, redacted, MAX_TEXTS)
         return redacted
 
     def value(self, value: Any) -> Any:
         """Return a body that is not text without secrets."""
-        if self._redact is None or not isinstance(value, (dict, list, tuple)):
-            return value
-        return next(iter(self._redact.attributes({"body": value}).values()), None)
+        return value if self._redact is None else self._redact.value(value)
 
     def own(self, key: str, value: object) -> bytes:
         """Encode a pair of Clew's own that seldom comes again, as it is."""
         return self._write(key, value)
 
-    def _encode_pair(self, key: str, value: object) -> bytes:
+    def _encode_pair(self, item: tuple[str, Any]) -> bytes:
+        """Redact and encode a pair that is not remembered, and remember it if it may come again.
+
+        Values that Python calls equal are not the same attribute (`1`, `True`, `1.0`), so all but strings, which equal
+        nothing else, are remembered with their type. Floats seldom come again.
+        """
+        key, value = item
         if self._redact is not None:
             ((key, value),) = self._redact.attributes({key: value}).items()
-        return self._write(key, value)
-
-    def _remember_string(self, key: str, value: str) -> bytes:
-        pair = self._encode_pair(key, value)
-        if len(value) <= MAX_PAIR_CHARS and key.__class__ is str:
-            _remember(self._strings, (key, value), pair, MAX_PAIRS)
-        return pair
-
-    def _remember_scalar(self, key: str, value: object) -> bytes:
-        pair = self._encode_pair(key, value)
-        if key.__class__ is str:
-            _remember(self._scalars, (key, value.__class__, value), pair, MAX_PAIRS)
+        pair = self._write(key, value)
+        kind = item[1].__class__
+        if item[0].__class__ is str:
+            if kind is str and len(item[1]) <= MAX_PAIR_CHARS:
+                _remember(self._known, item, pair, MAX_PAIRS)
+            elif kind is int or kind is bool:
+                _remember(self._known, item, (kind, pair), MAX_PAIRS)
         return pair
 
 
@@ -126,12 +130,7 @@ class LogAttributes:
     def encode(self, entry: LogEntry) -> list[bytes]:
         """Encode the attributes of `entry`, to be joined with the separator, as a group of pairs already is."""
         _, _, _, _, _, _, _, _, _, correlation_id, attributes, code, thread, exception, uid, _, _ = entry
-        if attributes:
-            if not _OWN.isdisjoint(attributes):
-                attributes = _without_own(entry)
-            encoded = self._pairs.encode(attributes)
-        else:
-            encoded = []
+        encoded = self._callers(entry, attributes) if attributes else []
         groups = self._groups
         if code is not None:
             encoded.append(groups.get(code) or self._group(code, _CODE))
@@ -140,10 +139,18 @@ class LogAttributes:
         if exception is not None:
             encoded.extend(self._exception(exception))
         if correlation_id is not None:
-            encoded.append(groups.get((correlation_id,)) or self._group((correlation_id,), (schema.CORRELATION_ID,)))
+            own = (correlation_id,)
+            encoded.append(groups.get(own) or self._group(own, _CORRELATION))
         if uid is not None:
             encoded.append(self._pairs.own(schema.LOG_RECORD_UID, uid))
         return encoded
+
+    def _callers(self, entry: LogEntry, attributes: Attributes) -> list[bytes]:
+        """Encode the caller's attributes without those that the entry sets itself: a key may stand once in a record."""
+        if _OWN.isdisjoint(attributes):
+            return self._pairs.encode(attributes)
+        own = own_attributes(entry)
+        return self._pairs.encode({key: value for key, value in attributes.items() if key not in own})
 
     def _group(self, values: tuple[object, ...], keys: tuple[str, ...]) -> bytes:
         """Encode pairs that come together and remember them as one."""
@@ -179,9 +186,3 @@ def own_attributes(entry: LogEntry) -> dict[str, Any]:
     if entry.uid is not None:
         own[schema.LOG_RECORD_UID] = entry.uid
     return own
-
-
-def _without_own(entry: LogEntry) -> dict[str, Any]:
-    """Return the caller's attributes without those that the entry sets itself: a key may stand once in a record."""
-    own = own_attributes(entry)
-    return {key: value for key, value in (entry.attributes or {}).items() if key not in own}

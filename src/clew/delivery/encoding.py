@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 MAX_HEADERS: Final = 256
 """Encoded resources and scopes that are remembered."""
 
+MAX_NAMES: Final = 1024
+"""Encoded span names and severities that are remembered; both are meant to be few."""
+
 _NO_SCOPE: Final = Scope("", None, None, {})
 
 
@@ -81,10 +84,10 @@ class Encoder(ABC):
         groups: dict[str | Scope, list[bytes]] = {}
         for entry in entries:
             try:
-                record = log(entry)
-                group = groups.get(entry.scope)
+                record, scope = log(entry), entry[3]
+                group = groups.get(scope)
                 if group is None:
-                    group = groups[entry.scope] = []
+                    group = groups[scope] = []
                 group.append(record)
             except Exception:  # noqa: BLE001, PERF203 - whatever one record holds, its neighbours go out
                 rejected += 1
@@ -105,10 +108,11 @@ class Encoder(ABC):
             try:
                 fields = read_span(span)
                 record = write(fields)
-                if fields[10] is not last_resource or fields[11] is not last_scope:
-                    last_resource, last_scope = fields[10], fields[11]
-                    scopes = groups.setdefault(self._resource(resource or fields[10]), {})
-                    group = scopes.setdefault(self._scope(fields[11]), [])
+                of_resource, of_scope = fields[-2:]
+                if of_resource is not last_resource or of_scope is not last_scope:
+                    scopes = groups.setdefault(self._resource(resource or of_resource), {})
+                    group = scopes.setdefault(self._scope(of_scope), [])
+                    last_resource, last_scope = of_resource, of_scope
                 group.append(record)
             except Exception:  # noqa: BLE001, PERF203 - as above
                 rejected += 1

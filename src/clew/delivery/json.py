@@ -15,7 +15,7 @@ import orjson
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics as encode_message
 
 from clew.delivery import value as values
-from clew.delivery.encoding import Encoded, Encoder, count_points, redacted_metrics
+from clew.delivery.encoding import MAX_NAMES, Encoded, Encoder, count_points, redacted_metrics
 from clew.delivery.sdk import dropped_of, items_of
 from clew.delivery.transcode import line_from_message
 
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from clew.delivery.attributes import Redactor
     from clew.entry import LogEntry, Scope
 
-_HAS_IS_REMOTE: Final = 0x100
-_IS_REMOTE: Final = 0x200
+_LOCAL_FLAGS: Final = 0x100
+_REMOTE_FLAGS: Final = 0x300
+_UINT64_END: Final = 2**64
 
 _NAMES: Final = {
     "logs": (b"resourceLogs", b"scopeLogs", b"logRecords"),
@@ -67,6 +68,7 @@ class JsonEncoder(Encoder):
     def __init__(self, redact: Redactor | None) -> None:
         super().__init__(redact)
         self._severities: dict[tuple[int, str], bytes] = {}
+        self._names: dict[tuple[str, int], bytes] = {}
 
     def pair(self, key: str, value: object) -> bytes:
         """Encode one attribute."""
@@ -75,12 +77,12 @@ class JsonEncoder(Encoder):
 
     def log(self, entry: LogEntry) -> bytes:
         """Encode a LogRecord."""
-        time_ns, number, text, _, body, event_name, trace_id, span_id, flags, *_, observed_ns, dropped = entry
-        observed = time_ns if observed_ns is None else observed_ns
+        time_ns, number, text, _, body, event, trace_id, span_id, flags, _, _, _, _, _, _, observed_ns, dropped = entry
+        observed = _unsigned(time_ns if observed_ns is None else observed_ns)
         parts = [
-            b'{"timeUnixNano":"%d","observedTimeUnixNano":"%d"' % (_unsigned(time_ns), _unsigned(observed)),
+            b'{"timeUnixNano":"%d","observedTimeUnixNano":"%d"' % (_unsigned(time_ns), observed),
             self._severities.get((number, text)) or self._severity(number, text),
-            b',"body":' + self._body(body),
+            self._body(body),
             _attributes(self.log_attributes.encode(entry)),
         ]
         if dropped:
@@ -88,73 +90,86 @@ class JsonEncoder(Encoder):
         if flags:
             parts.append(b',"flags":%d' % flags)
         if trace_id:
-            parts.append(b',"traceId":"%s"' % trace_id.to_bytes(16, "big").hex().encode())
+            parts.append(b',"traceId":"%b"' % _hex(trace_id, 16))
         if span_id:
-            parts.append(b',"spanId":"%s"' % span_id.to_bytes(8, "big").hex().encode())
-        if event_name:
-            parts.append(b',"eventName":' + string(event_name))
+            parts.append(b',"spanId":"%b"' % _hex(span_id, 8))
+        if event:
+            parts.append(b',"eventName":' + string(event))
         parts.append(b"}")
         return b"".join(parts)
 
     def _severity(self, number: int, text: str) -> bytes:
         severity = b',"severityNumber":%d' % number + (b',"severityText":' + string(text) if text else b"")
-        if len(self._severities) < 256:  # noqa: PLR2004 - a level is one of a handful; made-up ones are not kept
+        if len(self._severities) < MAX_NAMES:
             self._severities[number, text] = severity
         return severity
 
     def _body(self, body: Any) -> bytes:
         if body.__class__ is str:
-            return b'{"stringValue":' + string(self.pairs.text(body)) + b"}"
-        return orjson.dumps(any_value(self.pairs.value(body)))
+            return b',"body":{"stringValue":%b}' % string(self.pairs.text(body))
+        return b',"body":' + orjson.dumps(any_value(self.pairs.value(body)))
 
     def span(self, fields: tuple[Any, ...]) -> bytes:
         """Encode a Span."""
-        context, parent, name, kind, start_ns, end_ns, attributes, events, links, status, _, _ = fields
-        trace_id, span_id, _, _, trace_state, _ = context
+        # fmt: off
+        (trace_id, span_id, trace_state, parent_id, is_remote, name, kind, start_ns, end_ns,
+         attributes, dropped_attributes, events, dropped_events, links, dropped_links,
+         status, description, _, _) = fields
+        # fmt: on
         parts = [
-            b'{"traceId":"%s","spanId":"%s"'
-            % (trace_id.to_bytes(16, "big").hex().encode(), span_id.to_bytes(8, "big").hex().encode()),
-            b',"traceState":' + string(trace_state.to_header()) if trace_state else b"",
-            b',"parentSpanId":"%s"' % parent[1].to_bytes(8, "big").hex().encode() if parent else b"",
-            b',"flags":%d' % (_HAS_IS_REMOTE | _IS_REMOTE if parent and parent[2] else _HAS_IS_REMOTE),
-            b',"name":%s,"kind":%d' % (string(name), kind.value + 1),
-            b',"startTimeUnixNano":"%d"' % _unsigned(start_ns or 0),
-            b',"endTimeUnixNano":"%d"' % _unsigned(end_ns or 0),
+            b'{"traceId":"%b","spanId":"%b"' % (_hex(trace_id, 16), _hex(span_id, 8)),
+            self._names.get((name, kind)) or self._name(name, kind),
+            b',"startTimeUnixNano":"%d","endTimeUnixNano":"%d","flags":%d'
+            % (_unsigned(start_ns), _unsigned(end_ns), _REMOTE_FLAGS if is_remote else _LOCAL_FLAGS),
         ]
+        if parent_id is not None:
+            parts.append(b',"parentSpanId":"%b"' % _hex(parent_id, 8))
         if attributes:
-            parts.append(_attributes(self.pairs.encode(items_of(attributes))))
-        if events:
-            parts.append(b',"events":[%s]' % b",".join([self._event(event) for event in events]))
-        if links:
-            parts.append(b',"links":[%s]' % b",".join([self._link(link) for link in links]))
-        parts.append(_dropped(attributes, b"Attributes") + _dropped(events, b"Events") + _dropped(links, b"Links"))
+            parts.append(b',"attributes":[%b]' % b",".join(self.pairs.encode(attributes)))
         if status is not None:
-            parts.append(b',"status":' + self._status(status))
+            parts.append(self._status(status, description))
+        if trace_state:
+            parts.append(b',"traceState":' + string(trace_state))
+        if events:
+            parts.append(b',"events":[%b]' % b",".join([self._event(event) for event in events]))
+        if links:
+            parts.append(b',"links":[%b]' % b",".join([self._link(link) for link in links]))
+        if dropped_attributes or dropped_events or dropped_links:
+            counts = (dropped_attributes, dropped_events, dropped_links)
+            parts.append(b',"droppedAttributesCount":%d,"droppedEventsCount":%d,"droppedLinksCount":%d' % counts)
         parts.append(b"}")
         return b"".join(parts)
 
+    def _name(self, name: str, kind: int) -> bytes:
+        encoded = b',"name":%b,"kind":%d' % (string(self.pairs.text(name)), kind)
+        if len(self._names) >= MAX_NAMES:
+            self._names.clear()
+        self._names[name, kind] = encoded
+        return encoded
+
     def _event(self, event: Any) -> bytes:
-        head = b'{"timeUnixNano":"%d","name":%s' % (_unsigned(event.timestamp or 0), string(event.name))
-        pairs = self.pairs.encode(items_of(event.attributes))
-        return head + _attributes(pairs) + _dropped(event.attributes, b"Attributes") + b"}"
+        name = string(self.pairs.text(event.name))
+        head = b'{"timeUnixNano":"%d","name":%b' % (_unsigned(event.timestamp or 0), name)
+        return head + self._attributes(event.attributes) + b"}"
 
     def _link(self, link: Any) -> bytes:
         context = link.context
-        head = b'{"traceId":"%s","spanId":"%s"' % (
-            context.trace_id.to_bytes(16, "big").hex().encode(),
-            context.span_id.to_bytes(8, "big").hex().encode(),
-        )
-        pairs = self.pairs.encode(items_of(link.attributes))
-        flags = b',"flags":%d}' % (_HAS_IS_REMOTE | _IS_REMOTE if context.is_remote else _HAS_IS_REMOTE)
-        return head + _attributes(pairs) + _dropped(link.attributes, b"Attributes") + flags
+        head = b'{"traceId":"%b","spanId":"%b"' % (_hex(context.trace_id, 16), _hex(context.span_id, 8))
+        flags = b',"flags":%d}' % (_REMOTE_FLAGS if context.is_remote else _LOCAL_FLAGS)
+        return head + self._attributes(link.attributes) + flags
 
-    def _status(self, status: Any) -> bytes:
-        encoded: dict[str, object] = {}
-        if status.description:
-            encoded["message"] = values.text(self.pairs.text(status.description))
-        if status.status_code.value:
-            encoded["code"] = status.status_code.value
-        return orjson.dumps(encoded)
+    def _attributes(self, attributes: Mapping[str, Any] | None) -> bytes:
+        """Encode the attributes of an event or a link, with how many the SDK's limits cut off."""
+        dropped = dropped_of(attributes)
+        pairs = _attributes(self.pairs.encode(items_of(attributes)))
+        return pairs + b',"droppedAttributesCount":%d' % dropped if dropped else pairs
+
+    def _status(self, status: int, description: str | None) -> bytes:
+        code = b'"code":%d' % status if status else b""
+        if not description:
+            return b',"status":{%b}' % code
+        message = b'"message":' + string(self.pairs.text(description))
+        return b',"status":{%b}' % b",".join(filter(None, (message, code)))
 
     def resource_header(self, attributes: Mapping[str, Any], schema_url: str | None) -> bytes:
         """Encode the fields of ResourceLogs and ResourceSpans that are not records."""
@@ -242,19 +257,14 @@ def _schema_url(schema_url: str | None) -> bytes:
     return b',"schemaUrl":' + string(schema_url) if schema_url else b""
 
 
-def _dropped(bounded: object, what: bytes) -> bytes:
-    """Encode a count of items that the SDK's limits cut off."""
-    dropped = dropped_of(bounded)
-    return b',"dropped%sCount":%d' % (what, dropped) if dropped else b""
+def _hex(number: int, size: int) -> bytes:
+    """Return an ID in hex; OverflowError if it does not fit, as in protobuf."""
+    return number.to_bytes(size, "big").hex().encode()
 
 
 def _unsigned(time_ns: int) -> int:
-    """Return `time_ns`.
-
-    Raises:
-        OverflowError: If it does not fit into 64 unsigned bits, as protobuf would.
-    """
-    if not 0 <= time_ns < 2**64:
+    """Return `time_ns`; OverflowError if it does not fit into 64 unsigned bits, as in protobuf."""
+    if not 0 <= time_ns < _UINT64_END:
         raise OverflowError(time_ns)
     return time_ns
 

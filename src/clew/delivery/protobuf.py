@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics as encode_message
 
 from clew.delivery import wire
-from clew.delivery.encoding import Encoded, Encoder, count_points, redacted_metrics
+from clew.delivery.encoding import MAX_NAMES, Encoded, Encoder, count_points, redacted_metrics
 from clew.delivery.sdk import dropped_of, items_of
-from clew.delivery.wire import any_value, sized, string, varint
+from clew.delivery.value import utf8
+from clew.delivery.wire import SHORT, any_value, sized, string, varint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -31,6 +32,15 @@ if TYPE_CHECKING:
 _HAS_IS_REMOTE: Final = 0x100
 _IS_REMOTE: Final = 0x200
 
+_LOW: Final = 2**64 - 1
+_LOG_TRACE_ID, _LOG_SPAN_ID = 0x4A10, 0x5208
+_SPAN_TRACE_ID, _SPAN_SPAN_ID = 0x0A10, 0x1208
+"""Tags of the IDs with their lengths, as one number each."""
+
+_BODIES: Final = tuple(b"\x2a" + bytes([size + 2]) + b"\x0a" + bytes([size]) for size in range(126))
+"""What stands in front of a body that is a short text, by its size: field, AnyValue, string."""
+
+_ids: Final = struct.Struct(">HQQHQ").pack
 _log_times: Final = struct.Struct("<cQcQcI").pack
 _span_times: Final = struct.Struct("<cQcQ").pack
 _event_time: Final = struct.Struct("<cQ").pack
@@ -69,7 +79,7 @@ class ProtobufEncoder(Encoder):
     def __init__(self, redact: Redactor | None) -> None:
         super().__init__(redact)
         self._severities: dict[tuple[int, str], bytes] = {}
-        self._names: dict[tuple[str, object], bytes] = {}
+        self._names: dict[tuple[str, int], bytes] = {}
 
     def pair(self, key: str, value: object) -> bytes:
         """Encode one attribute, with its length in front."""
@@ -77,83 +87,90 @@ class ProtobufEncoder(Encoder):
 
     def log(self, entry: LogEntry) -> bytes:
         """Encode a LogRecord."""
-        time_ns, number, text, _, body, event_name, trace_id, span_id, flags, *_, observed_ns, dropped = entry
+        time_ns, number, text, _, body, event, trace_id, span_id, flags, _, _, _, _, _, _, observed_ns, dropped = entry
         observed = time_ns if observed_ns is None else observed_ns
-        parts = [
-            _log_times(b"\x09", time_ns, b"\x59", observed, b"\x45", flags),
-            self._severities.get((number, text)) or self._severity(number, text),
-            self._body(body),
-            _join(b"\x32", self.log_attributes.encode(entry)),
-        ]
-        if trace_id:
-            parts.append(b"\x4a\x10" + trace_id.to_bytes(16, "big"))
-        if span_id:
-            parts.append(b"\x52\x08" + span_id.to_bytes(8, "big"))
-        if event_name:
-            parts.append(b"\x62" + string(event_name))
+        head = _log_times(b"\x09", time_ns, b"\x59", observed, b"\x45", flags)
+        severity = self._severities.get((number, text)) or self._severity(number, text)
+        pairs = self.log_attributes.encode(entry)
+        parts = [head, severity, self._body(body)]
+        if trace_id and span_id:
+            parts.append(_ids(_LOG_TRACE_ID, trace_id >> 64, trace_id & _LOW, _LOG_SPAN_ID, span_id))
+        elif trace_id or span_id:
+            parts.append(_one_id(trace_id, span_id))
+        if pairs:
+            parts += b"\x32", b"\x32".join(pairs)
+        if event:
+            parts.append(b"\x62" + string(event))
         if dropped:
             parts.append(b"\x38" + varint(dropped))
         return b"".join(parts)
 
     def _severity(self, number: int, text: str) -> bytes:
         severity = b"\x10" + varint(number) + (b"\x1a" + string(text) if text else b"")
-        if len(self._severities) < 256:  # noqa: PLR2004 - a level is one of a handful; made-up ones are not kept
+        if len(self._severities) < MAX_NAMES:
             self._severities[number, text] = severity
         return severity
 
     def _body(self, body: Any) -> bytes:
-        if body.__class__ is str:
-            return b"\x2a" + sized(b"\x0a" + string(self.pairs.text(body)))
-        return b"\x2a" + sized(any_value(self.pairs.value(body)))
+        if body.__class__ is not str:
+            return b"\x2a" + sized(any_value(self.pairs.value(body)))
+        raw = utf8(self.pairs.text(body))
+        return _BODIES[len(raw)] + raw if len(raw) < len(_BODIES) else b"\x2a" + sized(b"\x0a" + sized(raw))
 
     def span(self, fields: tuple[Any, ...]) -> bytes:
         """Encode a Span."""
-        context, parent, name, kind, start_ns, end_ns, attributes, events, links, status, _, _ = fields
-        trace_id, span_id, _, _, trace_state, _ = context
+        # fmt: off
+        (trace_id, span_id, trace_state, parent_id, is_remote, name, kind, start_ns, end_ns,
+         attributes, dropped_attributes, events, dropped_events, links, dropped_links,
+         status, description, _, _) = fields
+        # fmt: on
         parts = [
-            b"\x0a\x10" + trace_id.to_bytes(16, "big") + b"\x12\x08" + span_id.to_bytes(8, "big"),
+            _ids(_SPAN_TRACE_ID, trace_id >> 64, trace_id & _LOW, _SPAN_SPAN_ID, span_id),
             self._names.get((name, kind)) or self._name(name, kind),
-            _span_times(b"\x39", start_ns or 0, b"\x41", end_ns or 0),
+            _span_times(b"\x39", start_ns, b"\x41", end_ns),
+            _REMOTE_FLAGS if is_remote else _LOCAL_FLAGS,
         ]
-        if parent:
-            parts.append(b"\x22\x08" + parent[1].to_bytes(8, "big"))
+        if parent_id is not None:
+            parts.append(b"\x22\x08" + parent_id.to_bytes(8, "big"))
         if attributes:
-            parts.append(_join(b"\x4a", self.pairs.encode(items_of(attributes))))
-        if trace_state:
-            parts.append(b"\x1a" + string(trace_state.to_header()))
-        if events:
-            parts.extend(b"\x5a" + sized(self._event(event)) for event in events)
-        if links:
-            parts.extend(b"\x6a" + sized(self._link(link)) for link in links)
-        parts.append(_dropped(attributes, b"\x50") + _dropped(events, b"\x60") + _dropped(links, b"\x70"))
+            parts += b"\x4a", b"\x4a".join(self.pairs.encode(attributes))
         if status is not None:
-            parts.append(self._status(status))
-        parts.append(_REMOTE_FLAGS if parent and parent[2] else _LOCAL_FLAGS)
+            parts.append(self._status(status, description))
+        if trace_state:
+            parts.append(b"\x1a" + string(trace_state))
+        if events:
+            parts.extend([b"\x5a" + sized(self._event(event)) for event in events])
+        if links:
+            parts.extend([b"\x6a" + sized(self._link(link)) for link in links])
+        if dropped_attributes or dropped_events or dropped_links:
+            counts = ((b"\x50", dropped_attributes), (b"\x60", dropped_events), (b"\x70", dropped_links))
+            parts.extend([tag + varint(count) for tag, count in counts])
         return b"".join(parts)
 
-    def _name(self, name: str, kind: Any) -> bytes:
-        encoded = b"\x2a" + string(name) + b"\x30" + varint(kind.value + 1)
-        if len(self._names) >= 1024:  # noqa: PLR2004 - names are meant to be few; a program that makes many pays for it
+    def _name(self, name: str, kind: int) -> bytes:
+        encoded = b"\x2a" + string(self.pairs.text(name)) + b"\x30" + varint(kind)
+        if len(self._names) >= MAX_NAMES:
             self._names.clear()
         self._names[name, kind] = encoded
         return encoded
 
     def _event(self, event: Any) -> bytes:
         pairs = self.pairs.encode(items_of(event.attributes))
-        head = _event_time(b"\x09", event.timestamp or 0) + b"\x12" + string(event.name)
+        head = _event_time(b"\x09", event.timestamp or 0) + b"\x12" + string(self.pairs.text(event.name))
         return head + _join(b"\x1a", pairs) + _dropped(event.attributes, b"\x20")
 
     def _link(self, link: Any) -> bytes:
         context: SpanContext = link.context
-        head = b"\x0a\x10" + context.trace_id.to_bytes(16, "big") + b"\x12\x08" + context.span_id.to_bytes(8, "big")
+        trace_id = context.trace_id
+        head = _ids(_SPAN_TRACE_ID, trace_id >> 64, trace_id & _LOW, _SPAN_SPAN_ID, context.span_id)
         pairs = self.pairs.encode(items_of(link.attributes))
         flags = _REMOTE_LINK_FLAGS if context.is_remote else _LOCAL_LINK_FLAGS
         return head + _join(b"\x22", pairs) + _dropped(link.attributes, b"\x28") + flags
 
-    def _status(self, status: Any) -> bytes:
-        description = status.description
-        message = b"\x12" + string(self.pairs.text(description)) if description else b""
-        return b"\x7a" + sized(message + b"\x18" + varint(status.status_code.value))
+    def _status(self, status: int, description: str | None) -> bytes:
+        if not description:
+            return b"\x7a\x02\x18" + SHORT[status]
+        return b"\x7a" + sized(b"\x12" + string(self.pairs.text(description)) + b"\x18" + SHORT[status])
 
     def resource_header(self, attributes: Mapping[str, Any], schema_url: str | None) -> bytes:
         """Encode fields 1 and 3 of ResourceLogs and ResourceSpans."""
@@ -176,6 +193,11 @@ class ProtobufEncoder(Encoder):
             b"\x0a" + sized(resource + _repeated(scope + _repeated(records) for scope, records in scopes.items()))
             for resource, scopes in groups.items()
         )
+
+
+def _one_id(trace_id: int, span_id: int) -> bytes:
+    """Encode the IDs of a log record that has only one of them."""
+    return b"\x4a\x10" + trace_id.to_bytes(16, "big") if trace_id else b"\x52\x08" + span_id.to_bytes(8, "big")
 
 
 def _repeated(messages: Iterable[bytes]) -> bytes:

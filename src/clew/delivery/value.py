@@ -76,6 +76,19 @@ def plain(value: object) -> Value:
     return result  # type: ignore[no-any-return]  # one of Value's types by now
 
 
+def detached(value: object, depth: int = 0) -> Value:
+    """Return a deep copy of plain types that nothing outside can change, cut at `MAX_DEPTH`."""
+    if value.__class__ not in {list, tuple, dict}:
+        value = plain(value)
+    if not isinstance(value, (list, tuple, dict)):
+        return value
+    if depth >= MAX_DEPTH:
+        return TOO_DEEP
+    if isinstance(value, dict):
+        return {key(name): detached(item, depth + 1) for name, item in list(value.items())}
+    return [detached(item, depth + 1) for item in list(value)]
+
+
 def _container(value: Any) -> Any:
     """Copy a container through its built-in base, so that no subclass's iterator runs."""
     bases: tuple[Any, ...] = (list, tuple, set, frozenset)

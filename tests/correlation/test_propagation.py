@@ -183,7 +183,7 @@ def test_outbound_request(install: Callable[..., Bench]) -> None:
     here = span.get_span_context()
     assert {
         "traceparent": f"00-{ids.derive_trace_id('req-1'):032x}-{here.span_id:016x}-01",
-        "baggage": "correlation.id=req-1,tenant=t+1",
+        "baggage": "tenant=t+1,correlation.id=req-1",
         "x-correlation-id": "req-1",
     } == outbound
 

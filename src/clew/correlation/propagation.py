@@ -93,16 +93,17 @@ class ClewPropagator(TextMapPropagator):
 
     def _read(self, carrier: Any, context: Context, getter: Getter[Any]) -> Context:
         parent = get_current_span(context).get_span_context()
+        handed = baggage_correlation_id(context)
         found = self._header(carrier, getter)
-        trace_id = None
+        trace_id = 0 if parent.is_valid else None
         if found is None and parent.is_valid and parent.is_remote:
-            found = baggage_correlation_id(context) or trace_id_hex(parent.trace_id)
-        if found is None and not parent.is_valid:
+            found = handed or trace_id_hex(parent.trace_id)
+        elif found is None and not parent.is_valid:
             found, trace_id = _amazon(carrier, getter)
-            found = found or baggage_correlation_id(context)
-        if found is None:
-            return without_baggage(context) if baggage_correlation_id(context) is None else context
-        return with_origin(origin_for(found, trace_id), with_baggage(found, context))
+            found = found or handed
+        if found != handed:
+            context = without_baggage(context)
+        return context if found is None else with_origin(origin_for(found, trace_id), context)
 
     def _header(self, carrier: Any, getter: Getter[Any]) -> str | None:
         """Return the first usable ID in the order of the settings."""

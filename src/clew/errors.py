@@ -5,6 +5,7 @@
     ├── NoDataError                 a folder or a file has nothing to answer from
     ├── FormatError                 a file is not what its name or its use says
     ├── DeliveryError               an endpoint did not take what was sent
+    ├── StartError                  a program that a command runs did not start
     └── MissingExtraError           a command needs a package that is not installed
 
 Each carries a slug; docs/reference/errors.md explains it under that heading. Only `clew.desk.cli` turns an error into
@@ -49,3 +50,9 @@ class MissingExtraError(ClewError):
     """The command needs a package that an extra of Clew brings."""
 
     slug = "missing-extra"
+
+
+class StartError(ClewError):
+    """A program that the command runs did not start, or ended too early."""
+
+    slug = "not-started"

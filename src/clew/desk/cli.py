@@ -23,6 +23,7 @@ PIPE_CLOSED: Final = 141
 ERRORS_PAGE: Final = "docs/reference/errors.md"
 
 COMMANDS: Final = {
+    "demo": ("clew.desk.commands.demo", "Run three small services and show one request."),
     "trace": ("clew.desk.commands.trace", "Show what one request did, over all services."),
     "logs": ("clew.desk.commands.logs", "Show log records, filtered; follow them."),
     "errors": ("clew.desk.commands.errors", "Show what fails, one group for each root cause."),

@@ -64,10 +64,18 @@ def page(lines: Iterable[str]) -> None:
 
 def draw(show: Callable[[Console], None]) -> None:
     """Let `show` draw on a console of the terminal's width and colours, and print the result, paged if it is long."""
+    console = make_console()
+    with console.capture() as capture:
+        show(console)
+    page(capture.get().splitlines())
+
+
+def make_console() -> Console:
+    """Return a console of the terminal's width and colours."""
     from rich.console import Console  # noqa: PLC0415 - its import takes longer than most answers that need no drawing
 
     colour = has_colour()
-    console = Console(
+    return Console(
         file=None,
         width=width(),
         force_terminal=colour,
@@ -76,9 +84,6 @@ def draw(show: Callable[[Console], None]) -> None:
         soft_wrap=False,
         legacy_windows=False,
     )
-    with console.capture() as capture:
-        show(console)
-    page(capture.get().splitlines())
 
 
 @contextmanager

@@ -1,0 +1,139 @@
+"""`clew demo` shows one request through three services, and leaves no process behind, however it ends."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from programs import BIN, clean_environment
+
+pytestmark = pytest.mark.slow
+
+_URL = re.compile(r"http://127\.0\.0\.1:(\d+)")
+
+
+class Finished(NamedTuple):
+    """A finished demo."""
+
+    status: int
+    out: str
+    err: str
+    seconds: float
+    folder: Path
+
+
+def _start(folder: Path, *options: str, **environ: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [BIN / "clew", "demo", "--dir", folder / "demo", *options],
+        env={**clean_environment(folder), "COLUMNS": "140", "PYTHONUNBUFFERED": "1", **environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Run the demo once, with no Collector to be found."""
+    folder = tmp_path_factory.mktemp("demo")
+    began = time.monotonic()
+    with _start(folder, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1") as process:
+        out, err = process.communicate(timeout=120)
+    return Finished(process.returncode, out, err, time.monotonic() - began, folder)
+
+
+def _part(out: str, after: str, before: str) -> list[str]:
+    text = out.partition(after)[2].partition(before)[0]
+    return [line for line in text.splitlines()[1:] if line.strip()]
+
+
+def test_succeeds_in_time(finished: Finished) -> None:
+    """It ends well within a minute, with nothing on stderr."""
+    assert (0, "") == (finished.status, finished.err)
+    assert finished.seconds < 60
+
+
+def test_shows_the_timeline(finished: Finished) -> None:
+    """The timeline has spans of all three services and names the root cause."""
+    timeline = "\n".join(_part(finished.out, "which failed", "Its log lines"))
+
+    for claim in (
+        r"shop +POST /orders/<item>",
+        r"shop +POST .*",
+        r"stock +POST /reservations/\{item\}",
+        r"mail +run/clew\.demo\.mail\.apologise",
+        r"Root cause +stock .*LookupError: no shelf holds a unicorn",
+    ):
+        assert re.search(claim, timeline), claim
+
+
+def test_every_log_line_has_the_id(finished: Finished) -> None:
+    """The log lines come from all three services, and each ends with the request's ID."""
+    identifier = re.findall(r"X-Correlation-ID: (order-\S+)", finished.out)[-1]
+    lines = _part(finished.out, "Its log lines", "Where it is")
+
+    assert {"shop", "stock", "mail"} <= {word for line in lines for word in line.split()}
+    assert [] == [line for line in lines if not line.endswith(f"[{identifier}]")]
+
+
+def test_says_what_to_try(finished: Finished) -> None:
+    """The commands that it proposes work as they are printed."""
+    commands = re.findall(r"^  clew (trace|logs|errors) ?(.*?) {2,}", finished.out, re.MULTILINE)
+    results = [
+        subprocess.run(
+            [BIN / "clew", name, *options.split()],
+            capture_output=True,
+            env=clean_environment(finished.folder),
+            check=False,
+        )
+        for name, options in commands
+    ]
+
+    assert [("trace", 0), ("logs", 0), ("errors", 0)] == [
+        (name, result.returncode) for (name, _), result in zip(commands, results, strict=True)
+    ]
+
+
+def test_leaves_no_process(finished: Finished) -> None:
+    """Nothing listens any more where the services did."""
+    _expect_nothing_left(finished.out, finished.folder)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_leaves_no_process_when_interrupted(number: int, tmp_path: Path) -> None:
+    """Interrupted in the middle, it still stops what it started and says so by its status."""
+    with _start(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1") as process:
+        assert process.stdout is not None
+        out = ""
+        while "Ordering" not in out:
+            line = process.stdout.readline()
+            assert line, process.communicate()
+            out += line
+        process.send_signal(number)
+        rest, err = process.communicate(timeout=30)
+
+    assert (128 + number, "") == (process.returncode, err)
+    _expect_nothing_left(out + rest, tmp_path)
+
+
+def _expect_nothing_left(out: str, folder: Path) -> None:
+    ports = {int(port) for port in _URL.findall(out)} - {1}
+    assert len(ports) >= 2
+    for port in ports:
+        with socket.socket() as client:
+            assert client.connect_ex(("127.0.0.1", port)) != 0
+    assert [] == [path for path in Path("/proc").glob("[0-9]*/environ") if str(folder) in _text(path)]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""

@@ -8,11 +8,12 @@ distribution, `finish`. Whatever fails here leaves the program without telemetry
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from opentelemetry.instrumentation.distro import BaseDistro
+from opentelemetry import metrics
+from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]  # untyped upstream
 
 from clew import __version__, diagnostics, instrumentations, settings, versions
 from clew.selection import NAME
@@ -21,9 +22,11 @@ from clew.service_name import guess_service_name
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from opentelemetry.sdk.trace import SpanProcessor
     from opentelemetry.util._importlib_metadata import EntryPoint
 
     from clew.delivery.pipeline import Delivery
+    from clew.entry import LogEntry
     from clew.settings import Settings
 
 _SIGNALS: Final = ("traces", "metrics", "logs")
@@ -55,14 +58,14 @@ class _Boot:
         self.active = False
         self.wired = False
         self.settings: Settings = settings.Settings()
-        self.delivery: Delivery | None = None
+        self.sink: Callable[[LogEntry], None] | None = None
 
 
 _boot = _Boot()
 _retelling = _Retelling()
 
 
-class ClewDistro(BaseDistro):
+class ClewDistro(BaseDistro):  # type: ignore[misc]  # as above
     """Sets the defaults of OpenTelemetry's variables and loads the instrumentations."""
 
     def _configure(self, **_: Any) -> None:
@@ -106,6 +109,10 @@ def finish() -> None:
     """End the boot: what is logged from now on is the program's to show."""
     if logging.lastResort is _retelling:
         logging.lastResort = _retelling.replaced
+    if _boot.sink is not None:
+        from clew.logs import capture  # noqa: PLC0415 - loaded only where the boot has gone well
+
+        capture.install(_boot.sink, _boot.settings)
     if _retelling.held:
         diagnostics.report("boot", _retelling.held)
 
@@ -145,17 +152,31 @@ def _prepare() -> None:
 
 def _wire(auto_instrumentation_version: str | None) -> None:
     """Wire Clew's parts to the SDK: the whole list, in order."""
-    from clew import sdk  # noqa: PLC0415 - fails here, guarded, if the SDK does not fit
+    from clew.delivery import lifecycle  # noqa: PLC0415 - fails here, guarded, if the SDK does not fit
+    from clew.delivery.pipeline import Delivery  # noqa: PLC0415
+    from clew.logs.redaction import Redactor  # noqa: PLC0415
+    from clew.logs.suppression import suppressed  # noqa: PLC0415
+    from clew.servers import loading  # noqa: PLC0415
+
+    resolved = _boot.settings
+    delivery = Delivery(resolved, redactor=Redactor(resolved) if resolved.redact else None, suppress=suppressed)
+    lifecycle.install(delivery)
+    _install_correlation(resolved)
+    _configure_sdk(delivery, auto_instrumentation_version)
+    _boot.wired = True
+    _install_logs(resolved, delivery)
+    instrumentations.quiet_asgi(resolved)
+    loading.install(settings.process_environment())
+
+
+def _configure_sdk(delivery: Delivery, auto_instrumentation_version: str | None) -> None:
+    """Configure the providers, from the declarative file if there is one, and let them export through `delivery`."""
+    from clew import sdk  # noqa: PLC0415
+    from clew.delivery import metric_exporters, processors  # noqa: PLC0415
     from clew.latency import span_counts  # noqa: PLC0415
-    from clew.servers import loading
 
     environ = settings.process_environment()
-    resolved = _boot.settings
-    _install_correlation(resolved)
     span_counts.install()
-    from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
-
     if environ.get("OTEL_CONFIG_FILE", "").strip():
         sdk.configure_from_file()
         sdk.add_span_processors(_span_processors())
@@ -165,19 +186,12 @@ def _wire(auto_instrumentation_version: str | None) -> None:
             exporters={signal: settings.exporter_names(environ, signal) for signal in _SIGNALS},
             resource_attributes=_resource_attributes(),
             span_processors=_span_processors(),
-            export_span=BatchSpanProcessor,
-            export_log=BatchLogRecordProcessor,
+            export_span=lambda exporter: processors.make_span_processor(exporter, delivery),
+            export_log=lambda exporter: processors.make_log_record_processor(exporter, delivery),
+            exporter_arguments={made: {"delivery": delivery} for made in metric_exporters.QUEUING},
             auto_instrumentation_version=auto_instrumentation_version,
         )
-    _boot.wired = True
-    from clew.logs import capture, console, emission, unhandled  # noqa: PLC0415
-
-    sink = emission.make_emitter()
-    capture.install(sink, resolved)
-    unhandled.install(sink)
-    console.install(resolved)
-    instrumentations.quiet_asgi(resolved)
-    loading.install(environ)
+    span_counts.register(metrics.get_meter_provider())
 
 
 def _wire_beside_others() -> None:
@@ -203,12 +217,18 @@ def _install_correlation(resolved: Settings) -> None:
 def _install_logs(resolved: Settings, delivery: Delivery) -> None:
     from clew import sdk  # noqa: PLC0415
     from clew.delivery.processors import ClewLogRecordProcessor  # noqa: PLC0415
-    from clew.logs import capture, console, emission, unhandled  # noqa: PLC0415
+    from clew.logs import capture, console, emission, span_errors, unhandled  # noqa: PLC0415
+    from clew.logs.bridges import loguru, structlog  # noqa: PLC0415
 
     sink = sdk.make_log_sink(delivery.put_log, emission.make_emitter(), ClewLogRecordProcessor)
-    capture.install(sink, resolved)
+    _boot.sink = sink
+    # Until the boot ends, what upstream logs about itself is not the program's.
+    capture.install(lambda entry: None if str(entry.scope).startswith("opentelemetry") else sink(entry), resolved)
     unhandled.install(sink)
     console.install(resolved)
+    structlog.install()
+    loguru.install()
+    span_errors.install()
 
 
 def _resource_attributes() -> dict[str, str]:

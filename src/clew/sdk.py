@@ -34,6 +34,7 @@ def configure(
     span_processors: Sequence[SpanProcessor],
     export_span: Callable[[SpanExporter], SpanProcessor],
     export_log: Callable[[LogRecordExporter], LogRecordProcessor],
+    exporter_arguments: Mapping[type, Mapping[str, object]],
     auto_instrumentation_version: str | None,
 ) -> None:
     """Configure the SDK as upstream does, with our processors in its keyword hooks.
@@ -45,6 +46,7 @@ def configure(
         span_processors: What runs on each span before it is exported.
         export_span: Makes the processor of a span exporter, in place of upstream's batch processor.
         export_log: Likewise for log records.
+        exporter_arguments: What an exporter's class is called with, by class.
         auto_instrumentation_version: What upstream puts in the resource.
     """
     configurator: Any = _configuration._OTelSDKConfigurator  # noqa: SLF001 - the class that distributions build on
@@ -55,6 +57,7 @@ def configure(
             span_processors=list(span_processors),
             export_span_processor=lambda span_exporter, *_, **__: export_span(span_exporter),
             export_log_record_processor=lambda exporter, *_, **__: export_log(exporter),
+            exporter_args_map=dict(exporter_arguments),
             setup_logging_handler=False,
         )
 
@@ -82,10 +85,11 @@ def add_span_processors(processors: Sequence[SpanProcessor]) -> None:
 def make_log_sink(put: Callable[[LogEntry], None], emit: Callable[[LogEntry], None], own: type) -> LogSink:
     """Make the sink of captured records for the logger provider in force.
 
-    A provider whose only processor is `own` gets its records by `put`, without SDK objects in between; one that has others gets
-    them by `emit`; one that has none was told to export nothing. A processor that is added later is seen at the next record.
+    A provider whose only processor is `own` gets its records by `put`, without SDK objects in between; one that has
+    others gets them by `emit`; one that has none was told to export nothing. A processor that is added later is seen at
+    the next record.
     """
-    chain = getattr(_logs.get_logger_provider(), "_multi_log_record_processor", None)
+    chain: Any = getattr(_logs.get_logger_provider(), "_multi_log_record_processor", None)
     if not hasattr(chain, "_log_record_processors"):
         return emit
     known: object = None

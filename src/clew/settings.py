@@ -481,13 +481,15 @@ def names_service(environ: Mapping[str, str]) -> bool:
 def exporter_names(environ: Mapping[str, str], signal: str) -> tuple[str, ...]:
     """Return the exporters chosen for `signal` (traces, metrics or logs), `otlp` resolved by its protocol.
 
-    `http/json` is an encoding of the http exporter here; upstream refuses it.
+    Metrics go by Clew's own exporter then; `http/json` is an encoding of the http exporter, where upstream refuses it.
     """
     chosen = names(environ.get(f"OTEL_{signal.upper()}_EXPORTER", ""))
     if chosen in {(), ("none",)}:
         return ()
-    grpc = otlp_protocol(environ, signal) == "grpc"
-    return tuple(("otlp_proto_grpc" if grpc else "otlp_proto_http") if name == "otlp" else name for name in chosen)
+    otlp = "otlp_proto_grpc" if otlp_protocol(environ, signal) == "grpc" else "otlp_proto_http"
+    if signal == "metrics":
+        otlp = "clew_otlp"
+    return tuple(otlp if name == "otlp" else name for name in chosen)
 
 
 def otlp_protocol(environ: Mapping[str, str], signal: str) -> str:

@@ -38,7 +38,7 @@ def _start(folder: Path, *, program: str = PROGRAM, **environ: str) -> tuple[str
         {"OTEL_SDK_DISABLED": "true"},
         {"CLEW_MODE": "off"},
         {"OTEL_TRACES_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"},
-        {"OTEL_PYTHON_DISTRO": "distro", "OTEL_PYTHON_CONFIGURATOR": "clew"},
+        {"OTEL_PYTHON_DISTRO": "distro", "OTEL_LOGS_EXPORTER": "clew_file", "OTEL_TRACES_EXPORTER": "clew_file"},
     ],
     ids=lambda environ: ",".join(f"{name}={value}" for name, value in environ.items()) or "default",
 )

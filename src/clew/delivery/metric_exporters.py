@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
 
@@ -42,6 +42,7 @@ class _QueuingMetricExporter(MetricExporter):
     def shutdown(self, timeout_millis: float = 30_000, **_: Any) -> None:  # noqa: ARG002 - the process's own bound holds
         """Flush, within `CLEW_SHUTDOWN_TIMEOUT`."""
         if self._delivery is not None:
+            self._delivery.end_metrics()
             self._delivery.shutdown(self._delivery.settings.shutdown_timeout_s)
 
 
@@ -85,6 +86,10 @@ class ClewFileMetricExporter(_QueuingMetricExporter):
         super().__init__(delivery)
         if delivery is not None:
             delivery.add_files("metrics")
+
+
+QUEUING: Final = (ClewMetricExporter, ClewFileMetricExporter)
+"""The classes that are to be made with the process's `Delivery`."""
 
 
 def _upstream_exporter(protocol: str) -> MetricExporter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -38,6 +39,8 @@ _TIME: Final = r"\d{4}[-/]\d\d[-/]\d\d[T _]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?
 _CLF_TIME: Final = r"\d\d/[A-Z][a-z]{2}/\d{4}[: ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?: [+-]\d{4})?"
 _CTIME: Final = r"[A-Z][a-z]{2} [A-Z][a-z]{2} +\d{1,2} \d\d:\d\d:\d\d(?:\.\d+)? \d{4}"
 _SYSLOG_TIME: Final = rf"(?:[A-Z][a-z]{{2}} +\d{{1,2}} \d\d:\d\d:\d\d|{_TIME})"
+_GAP: Final = r"(?: +[|-])? +"
+"""What stands between time, level and logger: spaces, with a bar or a dash in between."""
 _LEVEL: Final = rf"(?P<level>{LEVEL_PATTERN})"
 _LOGGER: Final = r"(?P<logger>[\w.$/-]+)"
 _REQUEST: Final = (
@@ -74,16 +77,17 @@ KNOWN: Final = (
     TextFormat("scrapy", rf"(?P<time>{_TIME}) \[(?P<logger>[\w.-]+)\] {_LEVEL}: ?(?P<message>.*)"),
     TextFormat(
         "time-level-logger-colon",
-        rf"\[?(?P<time>{_TIME})\]? +[\[(]?{_LEVEL}[\])]? *[:|]? +\[?{_LOGGER}\]? *(?::| -|\|) (?P<message>.*)",
+        rf"\[?(?P<time>{_TIME})\]?{_GAP}[\[(]?{_LEVEL}[\])]? *[:|]? +\[?{_LOGGER}\]? *(?::| -|\|) (?P<message>.*)",
     ),
     TextFormat(
         "time-level-logger-bracket",
-        rf"\[?(?P<time>{_TIME})\]? +[\[(]?{_LEVEL}[\])]? *[:|]? +\[(?P<logger>[\w.-]+)\] (?P<message>.*)",
+        rf"\[?(?P<time>{_TIME})\]?{_GAP}[\[(]?{_LEVEL}[\])]? *[:|]? +\[(?P<logger>[\w.-]+)\] (?P<message>.*)",
     ),
     TextFormat(
-        "time-logger-level", rf"\[?(?P<time>{_TIME})\]? +{_LOGGER} *[:|]? +\[?{_LEVEL}\]?(?: *[:|-])? +(?P<message>.*)"
+        "time-logger-level",
+        rf"\[?(?P<time>{_TIME})\]?{_GAP}(?!{LEVEL_PATTERN}\b){_LOGGER} *[:|]? +\[?{_LEVEL}\]?(?: *[:|-])? +(?P<message>.*)",
     ),
-    TextFormat("time-level", rf"\[?(?P<time>{_TIME})\]?(?: -)? +[\[(]?{_LEVEL}\b[\])]? *[:|-]? *(?P<message>.*)"),
+    TextFormat("time-level", rf"\[?(?P<time>{_TIME})\]?{_GAP}[\[(]?{_LEVEL}\b[\])]? *[:|-]? *(?P<message>.*)"),
     TextFormat(
         "tornado",
         rf"\[(?P<level>[DIWEC]) (?P<time>(?:{_TIME}|\d{{6}} \d\d:\d\d:\d\d)) {_LOGGER}"
@@ -123,9 +127,9 @@ KNOWN: Final = (
 """The forms that detection tries, the more telling before the less."""
 
 _STANDARD: Final = {
-    "asctime": rf"(?P<time>{_TIME}|\S.*?)",
+    "asctime": rf"(?P<time>{_TIME}|(?=\S*\d)\S.*?)",
     "created": r"(?P<time>\d+(?:\.\d+)?)",
-    "levelname": r"(?P<level>[A-Za-z]\w*|Level \d+)",
+    "levelname": rf"(?P<level>{LEVEL_PATTERN}|[A-Z][A-Z0-9_]*)",
     "levelno": r"(?P<level>\d+)",
     "name": r"(?P<logger>\S+)",
     "message": r"(?P<message>.*)",
@@ -145,7 +149,15 @@ _STANDARD: Final = {
 }
 """What each field of a `logging` format looks like in a line."""
 
-_FIELD: Final = re.compile(r"%\((\w+)\)[-#0 +]*\d*(?:\.\d+)?[sdifrx]|\{(\w+)(?:[!:][^}]*)?\}|\$\{(\w+)\}")
+_FIELD: Final = re.compile(r"%\((\w+)\)[#0+ -]*(\d*)(?:\.\d+)?[sdifrx]|\{(\w+)(?:![rsa])?(?::([^}]*))?\}|\$\{(\w+)\}")
+"""A field of the three styles; the second and fourth group hold a width or what else follows the name."""
+_FAMILY: Final = (
+    "time-level-logger-colon",
+    "time-level-logger-bracket",
+    "time-level",
+)
+"""Forms of which the last one matches whatever the others do."""
+_FAMILY_SHARE: Final = 0.8
 _MIN_SHARE: Final = 0.02
 """Share of a sample's recognised lines below which a form is taken for an accident."""
 
@@ -175,29 +187,35 @@ def format_named(text: str) -> TextFormat:
 
 def detect(sample: Iterable[str]) -> tuple[TextFormat, ...]:
     """Tell which of the known forms the lines of a sample have, the more telling before the less."""
-    counts: dict[str, int] = {}
-    for line in sample:
-        form = next((form for form in KNOWN if form.pattern.fullmatch(line)), None)
-        if form is not None:
-            counts[form.name] = counts.get(form.name, 0) + 1
-    least = _MIN_SHARE * sum(counts.values())
-    return tuple(form for form in KNOWN if counts.get(form.name, 0) > least)
+    matches = [{form.name for form in KNOWN if form.pattern.fullmatch(line)} for line in sample]
+    passed = _accidental(matches)
+    firsts = Counter(next((form.name for form in KNOWN if form.name in names - passed), "") for names in matches)
+    del firsts[""]
+    least = _MIN_SHARE * sum(firsts.values())
+    return tuple(form for form in KNOWN if firsts[form.name] > least)
+
+
+def _accidental(matches: list[set[str]]) -> set[str]:
+    """Return the forms with a logger's name that only some of the lines have: there, a message began like one."""
+    of_family = [names for names in matches if _FAMILY[-1] in names]
+    counts = Counter(name for names in of_family for name in names)
+    return {name for name in _FAMILY[:-1] if counts[name] < _FAMILY_SHARE * len(of_family)}
 
 
 def _from_logging(text: str) -> str:
     """Turn a `logging` format into a pattern; a field that comes twice is matched once."""
     pattern, end, seen = "", 0, set[str]()
     for match in _FIELD.finditer(text):
-        name = match[1] or match[2] or match[3]
+        name = match[1] or match[3] or match[5]
         field = _STANDARD.get(name, rf"(?P<{name}>.*?)")
         group = field[4 : field.index(">")]
-        padded = rf" *{field if group not in seen else '.*?'} *" if name != "message" else field
-        pattern += _literal(text[end : match.start()]) + padded
+        pattern += _literal(text[end : match.start()]) + (field if group not in seen else ".*?")
+        pattern = rf"{pattern} *" if match[2] or match[4] else pattern
         seen.add(group)
         end = match.end()
     return pattern + _literal(text[end:])
 
 
 def _literal(text: str) -> str:
-    """Match what stands between fields; how many spaces there are does not matter, since fields are padded."""
-    return re.sub(r"(?:\\ )+", r" *", re.escape(text))
+    """Match what stands between fields; how many spaces there are does not matter, since fields may be padded."""
+    return re.sub(r"(?:\\ )+", " +", re.escape(text))

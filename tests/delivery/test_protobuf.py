@@ -161,8 +161,10 @@ class TestSpans:
             attributes = {"user": f"u{number}", "number": number, "long": "x" * 1000}
             context = SpanContext(1, number + 1, is_remote=False)
             scope = InstrumentationScope(f"lib{number}")
-            span = ReadableSpan(f"name {number}", context, attributes=attributes, instrumentation_scope=scope)
-            encoder.encode_spans([span], RESOURCE)
+            span = ReadableSpan(
+                f"name {number}", context, resource=RESOURCE, attributes=attributes, instrumentation_scope=scope
+            )
+            encoder.encode_spans([span])
 
         assert len(encoder.pairs._known) <= MAX_PAIRS
         assert len(encoder._names) <= MAX_NAMES

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 MAX_PAIRS: Final = 4096
 """Pairs that one cache remembers; past it all are forgotten at once, which costs less than keeping an order."""
 
+MAX_PAIRS_OF_KEY: Final = 512
+"""Pairs of one key that are remembered before the key counts as one whose values seldom come again."""
+
+MAX_KEYS: Final = 1024
+"""Keys that are remembered."""
+
 MAX_PAIR_CHARS: Final = 256
 """Longer values are not remembered: they seldom come again and would make the cache large."""
 
@@ -25,6 +31,9 @@ MAX_TEXTS: Final = 256
 MIN_TEXT_CHARS: Final = 256
 MAX_TEXT_CHARS: Final = 8192
 """Texts of these lengths are remembered once redacted: tracebacks, which cost the most and come again."""
+
+_NUMBERS: Final = frozenset({int, bool, float, type(None)})
+"""Types that hold no secret unless their key says so."""
 
 _CODE: Final = (schema.CODE_FILE_PATH, schema.CODE_FUNCTION_NAME, schema.CODE_LINE_NUMBER)
 _THREAD: Final = (schema.THREAD_ID, schema.THREAD_NAME)
@@ -52,12 +61,23 @@ class Redactor(Protocol):
 
 
 class PairCache:
-    """Encodes attributes with `write`, which makes one pair's bytes; safe from any thread."""
+    """Encodes attributes and remembers them; safe from any thread.
 
-    def __init__(self, write: Callable[[str, object], bytes], redact: Redactor | None) -> None:
+    `write` makes a pair's bytes from those of its key, which `write_key` makes.
+    """
+
+    def __init__(
+        self,
+        write_key: Callable[[object], bytes],
+        write: Callable[[bytes, object], bytes],
+        redact: Redactor | None,
+    ) -> None:
+        self._write_key = write_key
         self._write = write
         self._redact = redact
         self._known: dict[tuple[str, object], bytes | tuple[type, bytes]] = {}
+        self._keys: dict[str, tuple[bytes, bool]] = {}
+        self._left: dict[str, int] = {}
         self._texts: dict[str, str] = {}
 
     def encode(self, attributes: Mapping[str, Any]) -> list[bytes]:
@@ -91,7 +111,15 @@ class PairCache:
 
     def own(self, key: str, value: object) -> bytes:
         """Encode a pair of Clew's own that seldom comes again, as it is."""
-        return self._write(key, value)
+        return self._write((self._keys.get(key) or self._learn(key))[0], value)
+
+    def _learn(self, key: str) -> tuple[bytes, bool]:
+        """Encode a key, and find out whether redaction depends on it: then pairs are redacted as such, else values."""
+        probe = {key: "x"}
+        learnt = self._write_key(key), self._redact is not None and self._redact.attributes(probe) is not probe
+        if key.__class__ is str:
+            _remember(self._keys, key, learnt, MAX_KEYS)
+        return learnt
 
     def _encode_pair(self, item: tuple[str, Any]) -> bytes:
         """Redact and encode a pair that is not remembered, and remember it if it may come again.
@@ -100,16 +128,36 @@ class PairCache:
         nothing else, are remembered with their type. Floats seldom come again.
         """
         key, value = item
+        kind = value.__class__
+        encoded_key, is_sensitive = self._keys.get(key) or self._learn(key)
         if self._redact is not None:
-            ((key, value),) = self._redact.attributes({key: value}).items()
-        pair = self._write(key, value)
-        kind = item[1].__class__
-        if item[0].__class__ is str:
-            if kind is str and len(item[1]) <= MAX_PAIR_CHARS:
+            if kind is str and not is_sensitive:
+                value = self._redact.text(value)
+            elif is_sensitive or kind not in _NUMBERS:
+                ((key, value),) = self._redact.attributes({key: value}).items()
+                encoded_key = self._write_key(key)
+        pair = self._write(encoded_key, value)
+        if kind is str:
+            if len(item[1]) <= MAX_PAIR_CHARS and self._may_remember(item[0]):
                 _remember(self._known, item, pair, MAX_PAIRS)
-            elif kind is int or kind is bool:
-                _remember(self._known, item, (kind, pair), MAX_PAIRS)
+        elif (kind is int or kind is bool) and self._may_remember(item[0]):
+            _remember(self._known, item, (kind, pair), MAX_PAIRS)
         return pair
+
+    def _may_remember(self, key: str) -> bool:
+        """Return whether one more pair of `key` is remembered.
+
+        A key with a new value each time, such as a user's ID, soon uses up its share; it is given another once it would
+        have been through the whole cache, since what comes often may have changed by then.
+        """
+        left = self._left.get(key, MAX_PAIRS_OF_KEY) - 1
+        if left < -MAX_PAIRS:
+            left = MAX_PAIRS_OF_KEY
+        if len(self._left) >= MAX_KEYS:
+            self._left.clear()
+        if key.__class__ is str:
+            self._left[key] = left
+        return left >= 0 and key.__class__ is str
 
 
 def _remember(cache: dict[Any, Any], key: object, value: object, limit: int) -> None:

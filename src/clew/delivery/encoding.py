@@ -50,13 +50,17 @@ class Encoder(ABC):
     """What stands between two encoded attributes of a log record."""
 
     def __init__(self, redact: Redactor | None) -> None:
-        self.pairs = PairCache(self.pair, redact)
+        self.pairs = PairCache(self.key, self.pair, redact)
         self.log_attributes = LogAttributes(self.pairs, self.pair_separator)
         self._headers: dict[int, tuple[object, bytes]] = {}
 
     @abstractmethod
-    def pair(self, key: str, value: object) -> bytes:
-        """Encode one attribute."""
+    def key(self, key: object) -> bytes:
+        """Encode the key of an attribute, whatever it is."""
+
+    @abstractmethod
+    def pair(self, encoded_key: bytes, value: object) -> bytes:
+        """Encode one attribute, whatever its value is."""
 
     @abstractmethod
     def log(self, entry: LogEntry) -> bytes:

@@ -70,10 +70,15 @@ class JsonEncoder(Encoder):
         self._severities: dict[tuple[int, str], bytes] = {}
         self._names: dict[tuple[str, int], bytes] = {}
 
-    def pair(self, key: str, value: object) -> bytes:
+    def key(self, key: object) -> bytes:
+        """Encode the key of an attribute."""
+        return b'{"key":%b,"value":' % string(key if isinstance(key, str) else values.key(key))
+
+    def pair(self, encoded_key: bytes, value: object) -> bytes:
         """Encode one attribute."""
-        name = key if key.__class__ is str else values.key(key)
-        return orjson.dumps({"key": values.text(name), "value": any_value(value)})
+        if value.__class__ is str:
+            return b'%b{"stringValue":%b}}' % (encoded_key, string(value))
+        return encoded_key + orjson.dumps(any_value(value)) + b"}"
 
     def log(self, entry: LogEntry) -> bytes:
         """Encode a LogRecord."""

@@ -37,8 +37,8 @@ _LOG_TRACE_ID, _LOG_SPAN_ID = 0x4A10, 0x5208
 _SPAN_TRACE_ID, _SPAN_SPAN_ID = 0x0A10, 0x1208
 """Tags of the IDs with their lengths, as one number each."""
 
-_BODIES: Final = tuple(b"\x2a" + bytes([size + 2]) + b"\x0a" + bytes([size]) for size in range(126))
-"""What stands in front of a body that is a short text, by its size: field, AnyValue, string."""
+_BODIES: Final = tuple(b"\x2a" + head for head in wire.SMALL_TEXTS)
+"""What stands in front of a body that is a short text, by its size."""
 
 _ids: Final = struct.Struct(">HQQHQ").pack
 _log_times: Final = struct.Struct("<cQcQcI").pack
@@ -81,9 +81,13 @@ class ProtobufEncoder(Encoder):
         self._severities: dict[tuple[int, str], bytes] = {}
         self._names: dict[tuple[str, int], bytes] = {}
 
-    def pair(self, key: str, value: object) -> bytes:
+    def key(self, key: object) -> bytes:
+        """Encode the key of an attribute."""
+        return wire.key(key)
+
+    def pair(self, encoded_key: bytes, value: object) -> bytes:
         """Encode one attribute, with its length in front."""
-        return wire.pair(key, value)
+        return wire.pair(encoded_key, value)
 
     def log(self, entry: LogEntry) -> bytes:
         """Encode a LogRecord."""

@@ -19,19 +19,27 @@ _UINT64_MASK: Final = 2**64 - 1
 
 
 def varint(number: int) -> bytes:
-    """Encode a number of 0 or more."""
-    out = bytearray()
-    while number > 0x7F:  # noqa: PLR2004 - seven bits go into each byte
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
+    """Encode a number of 0 or more; those below 2**28 without a loop, which costs three times as much."""
+    if number < 0x80:  # noqa: PLR2004 - seven bits go into each byte; so below
+        return bytes((number,))
+    if number < 0x4000:  # noqa: PLR2004
+        return bytes((number & 0x7F | 0x80, number >> 7))
+    if number < 0x200000:  # noqa: PLR2004
+        return bytes((number & 0x7F | 0x80, number >> 7 & 0x7F | 0x80, number >> 14))
+    if number < 0x10000000:  # noqa: PLR2004
+        return bytes((number & 0x7F | 0x80, number >> 7 & 0x7F | 0x80, number >> 14 & 0x7F | 0x80, number >> 21))
+    return bytes((number & 0x7F | 0x80, number >> 7 & 0x7F | 0x80, number >> 14 & 0x7F | 0x80)) + varint(number >> 21)
 
 
 SHORT: Final = tuple(varint(number) for number in range(2048))
-"""The varints of the lengths that are common, since a look-up is five times cheaper than the loop."""
+"""The varints of the lengths that are common."""
 
 _SHORT_COUNT: Final = len(SHORT)
+
+SMALL_TEXTS: Final = tuple(bytes((size + 2, 0x0A, size)) for size in range(126))
+"""What stands in front of a short text as a value, by its size: the AnyValue's length, its field and the text's."""
+
+_LONGEST_KEY: Final = 1024
 
 
 def sized(payload: bytes) -> bytes:
@@ -53,10 +61,20 @@ def any_value(value: object, depth: int = 0) -> bytes:
     return write(value, depth)
 
 
-def pair(key: object, value: object, depth: int = 0) -> bytes:
-    """Encode a KeyValue message with its length in front."""
-    name = string(key if key.__class__ is str else values.key(key))
-    return sized(b"\x0a" + name + b"\x12" + sized(any_value(value, depth)))
+def key(name: object) -> bytes:
+    """Encode the key of a KeyValue, with the tag of the value that follows."""
+    text = name if isinstance(name, str) else values.key(name)
+    return b"\x0a" + string(text) + b"\x12"
+
+
+def pair(encoded_key: bytes, value: object, depth: int = 0) -> bytes:
+    """Encode a KeyValue message with its length in front, from what `key` returned."""
+    if value.__class__ is str:
+        raw = values.utf8(value)
+        size = len(raw)
+        if size < len(SMALL_TEXTS) and len(encoded_key) < _LONGEST_KEY:
+            return SHORT[len(encoded_key) + size + 3] + encoded_key + SMALL_TEXTS[size] + raw
+    return sized(encoded_key + sized(any_value(value, depth)))
 
 
 def _integer(value: int, _depth: int) -> bytes:
@@ -75,7 +93,7 @@ def _array(value: list[Any] | tuple[Any, ...], depth: int) -> bytes:
 def _mapping(value: dict[Any, Any], depth: int) -> bytes:
     if depth >= values.MAX_DEPTH:
         return b"\x0a" + string(values.TOO_DEEP)
-    return b"\x32" + sized(b"".join([b"\x0a" + pair(key, item, depth + 1) for key, item in value.items()]))
+    return b"\x32" + sized(b"".join([b"\x0a" + pair(key(name), item, depth + 1) for name, item in value.items()]))
 
 
 _WRITERS: Final[dict[type, Callable[[Any, int], bytes]]] = {

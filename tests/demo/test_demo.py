@@ -8,11 +8,14 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from programs import BIN, clean_environment
+
+if TYPE_CHECKING:
+    from receiver import Receiver
 
 pytestmark = pytest.mark.slow
 
@@ -62,7 +65,7 @@ def test_succeeds_in_time(finished: Finished) -> None:
 
 def test_shows_the_timeline(finished: Finished) -> None:
     """The timeline has spans of all three services and names the root cause."""
-    timeline = "\n".join(_part(finished.out, "which failed", "Its log lines"))
+    timeline = "\n".join(_part(finished.out, "The order that failed", "Its log lines"))
 
     for claim in (
         r"shop +POST /orders/<item>",
@@ -86,11 +89,12 @@ def test_every_log_line_has_the_id(finished: Finished) -> None:
 def test_says_what_to_try(finished: Finished) -> None:
     """The commands that it proposes work as they are printed."""
     commands = re.findall(r"^  clew (trace|logs|errors) ?(.*?) {2,}", finished.out, re.MULTILINE)
+    environ = clean_environment(finished.folder)
     results = [
         subprocess.run(
             [BIN / "clew", name, *options.split()],
             capture_output=True,
-            env=clean_environment(finished.folder),
+            env=environ,
             check=False,
         )
         for name, options in commands
@@ -106,6 +110,19 @@ def test_leaves_no_process(finished: Finished) -> None:
     _expect_nothing_left(finished.out, finished.folder)
 
 
+def test_sends_to_a_collector(receiver: Receiver, tmp_path: Path) -> None:
+    """Where a Collector answers, it gets the request's telemetry, and the timeline is shown all the same."""
+    with _start(tmp_path, "--endpoint", receiver.http_endpoint) as process:
+        out, err = process.communicate(timeout=120)
+    identifier = re.findall(r"X-Correlation-ID: (order-\S+)", out)[-1]
+
+    assert (0, "") == (process.returncode, err)
+    assert {"shop", "stock", "mail"} == {
+        span.resource["service.name"] for span in receiver.spans if span.attributes["correlation.id"] == identifier
+    }
+    assert "Root cause" in out
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_leaves_no_process_when_interrupted(number: int, tmp_path: Path) -> None:
     """Interrupted in the middle, it still stops what it started and says so by its status."""
@@ -119,7 +136,7 @@ def test_leaves_no_process_when_interrupted(number: int, tmp_path: Path) -> None
         process.send_signal(number)
         rest, err = process.communicate(timeout=30)
 
-    assert (128 + number, "") == (process.returncode, err)
+    assert (128 + number, "") == (process.returncode, err.strip())
     _expect_nothing_left(out + rest, tmp_path)
 
 

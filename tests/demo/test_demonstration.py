@@ -84,20 +84,15 @@ def _is_running(pid: int) -> bool:
 
 def test_keeps_the_users_settings_out(tmp_path: Path) -> None:
     """Only what says how to reach a Collector is passed on, and only if there is one."""
-    environ = {
-        "HOME": "/h",
-        "OTEL_SERVICE_NAME": "mine",
-        "CLEW_LOG_FORMAT": "json",
-        "OTEL_EXPORTER_OTLP_HEADERS": "a=b",
-    }
+    reaching = {"OTEL_EXPORTER_OTLP_HEADERS": "a=b"}
+    environ = {"HOME": "/h", "OTEL_SERVICE_NAME": "mine", "CLEW_LOG_FORMAT": "json", **reaching}
 
     alone, sending = (Demonstration(tmp_path, environ, endpoint)._environ for endpoint in ("", "http://c:4318"))
 
-    names = {"OTEL_SERVICE_NAME", "CLEW_LOG_FORMAT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_ENDPOINT"}
-    assert (
-        {"HOME": "/h"},
-        {"HOME": "/h", "OTEL_EXPORTER_OTLP_HEADERS": "a=b", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"},
-    ) == tuple({name: value for name, value in found.items() if name in names | {"HOME"}} for found in (alone, sending))
+    named = {"HOME", "OTEL_EXPORTER_OTLP_ENDPOINT", *environ}
+    assert ({"HOME": "/h"}, {"HOME": "/h", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", **reaching}) == tuple(
+        {name: value for name, value in found.items() if name in named} for found in (alone, sending)
+    )
 
 
 def test_uses_ports_that_are_free(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
-from clew import settings
-from clew.desk import plain, query, terminal
+from clew import schema, settings
+from clew.desk import query, terminal
 from clew.desk.demonstration import Demonstration, Service, answers, check_packages
 from clew.desk.root_cause import find_root_cause
 from clew.desk.timeline import make_timeline
@@ -22,7 +22,9 @@ from clew.files.reader.sources import find_sources
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from clew.desk.query import Trace
+    from rich.text import Text
+
+    from clew.files.reader.records import LogRow
 
 DEFAULT_ENDPOINT: Final = "http://localhost:4318"
 """Where a Collector is looked for if OTEL_EXPORTER_OTLP_ENDPOINT names none: the specification's default."""
@@ -74,12 +76,14 @@ def demo(folder: Path | None, endpoint: str | None, *, keep_running: bool) -> No
 
 
 def _start(demonstration: Demonstration, wanted: str, found: str) -> None:
-    where = f"the Collector at {found} and files" if found else f"files, as no Collector answers at {wanted}"
-    click.echo(f"Starting three services under opentelemetry-instrument; telemetry goes to {where}.\n")
+    click.echo("Starting three services, unchanged, under opentelemetry-instrument.")
+    where = f"the Collector at {found}, and to files" if found else f"files; no Collector answers at {wanted}"
+    click.echo(f"Their telemetry goes to {where}.\n")
 
     def ready(service: Service, seconds: float) -> None:
+        place = service.url or "its queue is a folder"
         click.echo(
-            f"  {_tick()} {service.name:<6} {service.kind:<23} {service.url or 'queue is a folder':<24} {seconds:4.1f} s"
+            f"  {click.style('ready', fg='green')}  {service.name:<6} {service.kind:<23} {place:<23} {seconds:4.1f} s"
         )
 
     demonstration.start(ready)
@@ -87,7 +91,7 @@ def _start(demonstration: Demonstration, wanted: str, found: str) -> None:
 
 def _send_orders(demonstration: Demonstration) -> list[_Order]:
     run = secrets.token_hex(2)
-    click.echo("\nOrdering from the shop; each request brings its own ID.\n")
+    click.echo("\nOrdering from the shop; each request brings its own ID, and the last one will fail.\n")
     return [_send_order(demonstration, item, f"order-{run}-{number}") for number, item in enumerate(_ITEMS, 1)]
 
 
@@ -122,20 +126,35 @@ def _stop(demonstration: Demonstration) -> None:
 
 def _show(folder: Path, order: _Order, key: bytes | None) -> None:
     """Draw the request's timeline, then its log lines, each with the ID."""
-    sources = find_sources([folder], signals=("traces", "logs"))
-    trace = query.find_trace(sources, order.correlation_id, ReadStats(), key=key)
-    _head(f"The request {order.correlation_id}, which failed: where the time went and what failed first")
-    _draw(trace)
-    _head("Its log lines, from three processes")
-    for row in trace.logs:
-        click.echo("  " + plain.log_line(row, colour=terminal.has_colour()).partition("\n")[0])
-
-
-def _draw(trace: Trace) -> None:
     from clew.desk.waterfall import draw_waterfall  # noqa: PLC0415 - rich is slow to import, and only this needs it
 
+    sources = find_sources([folder], signals=("traces", "logs"))
+    trace = query.find_trace(sources, order.correlation_id, ReadStats(), key=key)
+    timeline = make_timeline(trace, with_logs=False)
     console = terminal.make_console()
-    draw_waterfall(console, trace, make_timeline(trace, with_logs=False), find_root_cause(trace.spans, trace.logs))
+    _head("The order that failed: where its time went, and what failed first")
+    draw_waterfall(console, trace, timeline, find_root_cause(trace.spans, trace.logs))
+    _head("Its log lines, from three processes under one ID")
+    for row in trace.logs:
+        console.print(_log_line(row, timeline.start_ns, console.width - 1))
+
+
+def _log_line(row: LogRow, start_ns: int, width: int) -> Text:
+    """Write a log record on one line; its message gives way, its ID does not."""
+    from rich.text import Text  # noqa: PLC0415 - as in _show
+
+    from clew.desk.waterfall import format_duration, level_colour, service_colour  # noqa: PLC0415 - likewise
+
+    line = Text(f"  +{format_duration(row.time_ns - start_ns):<8} ", "dim")
+    line.append(f"{row.severity_text:<8} ", level_colour(row.severity_number))
+    line.append(f"{row.service:<6} ", service_colour(row.service))
+    line.append(terminal.clean(row.message.partition("\n")[0]))
+    kind = row.attribute(schema.EXCEPTION_TYPE)
+    if isinstance(kind, str):
+        line.append(f"  {kind}", "red")
+    identifier = f"  [{row.correlation_id}]"
+    line.truncate(width - len(identifier), overflow="ellipsis", pad=True)
+    return line.append(identifier, "cyan")
 
 
 def _head(text: str) -> None:
@@ -152,7 +171,7 @@ def _tell_next(folder: Path, orders: list[_Order], *, is_default: bool) -> None:
     _head("Where it is")
     click.echo(f"  telemetry  {folder / 'telemetry'}  ({query.counted(len(files), 'file')}, {size:.0f} kB)")
     click.echo(f"  console    {folder / 'console'}")
-    _head("What to try next")
+    _head("Try next")
     for command, meaning in (
         (f"clew trace {orders[0].correlation_id}", "an order that went well"),
         (f"clew logs --id {orders[-1].correlation_id}", "every log line of the failed one, with tracebacks"),
@@ -160,10 +179,6 @@ def _tell_next(folder: Path, orders: list[_Order], *, is_default: bool) -> None:
         ("clew report", "latency, errors and overhead as one HTML page"),
     ):
         click.echo(f"  {command + place:<{34 + len(place)}} {meaning}")
-
-
-def _tick() -> str:
-    return click.style("ready", fg="green")
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from clew.entry import Scope
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from google.protobuf.message import Message
     from opentelemetry.sdk.metrics.export import MetricsData
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -151,6 +152,16 @@ class Encoder(ABC):
         return header
 
 
+def encode_message(data: MetricsData, redact: Redactor | None) -> Message:
+    """Return metrics as upstream's message, their resources without secrets; may raise.
+
+    Points keep what they have: they are few and named by instrumentations.
+    """
+    from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics  # noqa: PLC0415 - start-up time
+
+    return encode_metrics(data if redact is None else redacted_metrics(data, redact))
+
+
 def count_points(data: MetricsData) -> int:
     """Count the data points of all metrics."""
     return sum(
@@ -161,10 +172,8 @@ def count_points(data: MetricsData) -> int:
     )
 
 
-def redacted_metrics(data: MetricsData, redact: Redactor | None) -> MetricsData:
-    """Return metrics whose resources hold no secrets; data points are few and named by instrumentations."""
-    if redact is None:
-        return data
+def redacted_metrics(data: MetricsData, redact: Redactor) -> MetricsData:
+    """Return metrics whose resources hold no secrets."""
     return dataclasses.replace(
         data,
         resource_metrics=[

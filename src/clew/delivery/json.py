@@ -12,10 +12,9 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics as encode_message
 
 from clew.delivery import value as values
-from clew.delivery.encoding import MAX_NAMES, Encoded, Encoder, count_points, redacted_metrics
+from clew.delivery.encoding import MAX_NAMES, Encoded, Encoder, count_points, encode_message
 from clew.delivery.sdk import dropped_of, items_of
 from clew.delivery.transcode import line_from_message
 
@@ -55,7 +54,7 @@ def encode_metrics(data: MetricsData, *, redact: Redactor | None = None) -> Enco
     """Encode metrics as one line, by way of upstream's message."""
     count = count_points(data)
     try:
-        return Encoded(line_from_message(encode_message(redacted_metrics(data, redact))), count, 0)
+        return Encoded(line_from_message(encode_message(data, redact)), count, 0)
     except Exception:  # noqa: BLE001 - whatever a data point holds, the caller goes on
         return Encoded(b'{"resourceMetrics":[]}\n', 0, count)
 

@@ -10,10 +10,8 @@ import functools
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
-from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics as encode_message
-
 from clew.delivery import wire
-from clew.delivery.encoding import MAX_NAMES, Encoded, Encoder, count_points, redacted_metrics
+from clew.delivery.encoding import MAX_NAMES, Encoded, Encoder, count_points, encode_message
 from clew.delivery.sdk import dropped_of, items_of
 from clew.delivery.value import utf8
 from clew.delivery.wire import SHORT, any_value, sized, string, varint
@@ -66,7 +64,7 @@ def encode_metrics(data: MetricsData, *, redact: Redactor | None = None) -> Enco
     """Encode metrics as an ExportMetricsServiceRequest, by upstream's encoder: one batch a minute needs no speed."""
     count = count_points(data)
     try:
-        return Encoded(encode_message(redacted_metrics(data, redact)).SerializeToString(), count, 0)
+        return Encoded(encode_message(data, redact).SerializeToString(), count, 0)
     except Exception:  # noqa: BLE001 - whatever a data point holds, the caller goes on
         return Encoded(b"", 0, count)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextvars
 import math
 import threading
@@ -39,8 +40,11 @@ if TYPE_CHECKING:
     from clew.settings import Settings
 
 _METRICS_QUEUE: Final = 64
-_RESERVE_S: Final = 0.3
-"""Time kept back at exit for writing what could not be sent."""
+_RESERVE_S: Final = 0.2
+_RESERVE_PER_RECORD_S: Final = 20e-6
+"""Time kept back at exit for storing what could not be sent: twice what a record takes here."""
+
+_LOOK_S: Final = 0.05
 
 _SUPPRESS_KEY: Final = getattr(otel_context, "_SUPPRESS_INSTRUMENTATION_KEY", "suppress_instrumentation")
 
@@ -93,8 +97,10 @@ class Delivery:
         self._wake.acquire()
         self._turn = threading.Lock()
         self._flushes: list[tuple[float, threading.Lock]] = []
-        self._thread: threading.Thread | None = None
+        self._thread: int | None = None
         self._closed = False
+        self._shutdown_s = 0.0
+        self.metrics_ended = False
         self._worker = Worker(
             tuple(self._lanes.values()),
             self._durable,
@@ -174,14 +180,11 @@ class Delivery:
                 return
             for lane in self._lanes.values():
                 lane.due_at = time.monotonic() + lane.batching.delay_s
-            thread = threading.Thread(
-                target=contextvars.Context().run, args=(self._run,), name="ClewDelivery", daemon=True
-            )
             try:
-                thread.start()
+                # Not a threading.Thread: a program that lists or counts its threads finds its own.
+                self._thread = _thread.start_new_thread(contextvars.Context().run, (self._run,))
             except RuntimeError:
                 return
-            self._thread = thread
 
     def _run(self) -> None:
         """Work until the process ends."""
@@ -210,7 +213,8 @@ class Delivery:
         """Deliver or store everything queued so far; return whether that was done within `timeout_s`."""
         return self._flush(time.monotonic() + timeout_s)
 
-    def _flush(self, deadline: float) -> bool:
+    def _flush(self, deadline: float, *, reserved: bool = False) -> bool:
+        """Flush until `deadline`; `reserved` gives up while there is still time to store what is left."""
         if not self._is_pending():
             return True
         if self._thread is None:
@@ -219,9 +223,19 @@ class Delivery:
             return self._flush_here(deadline)
         done = threading.Lock()
         done.acquire()
-        self._flushes.append((deadline, done))
+        self._flushes.append((deadline - (self._reserve_s() if reserved else 0.0), done))
         self._rouse()
-        return done.acquire(timeout=max(0.0, deadline - time.monotonic()))
+        while True:
+            left_s = deadline - time.monotonic() - (self._reserve_s() if reserved else 0.0)
+            if done.acquire(timeout=max(0.0, min(left_s, _LOOK_S))):
+                return True
+            if left_s <= 0:
+                return False
+
+    def _reserve_s(self) -> float:
+        """Return how long storing what is queued may take."""
+        waiting = sum(len(lane.queue) + len(lane.in_flight) for lane in self._lanes.values())
+        return _RESERVE_S + waiting * _RESERVE_PER_RECORD_S
 
     def _flush_here(self, deadline: float) -> bool:
         """Flush on the calling thread: no thread can be started any more when the interpreter ends."""
@@ -240,8 +254,18 @@ class Delivery:
     # The end.
 
     def shutdown(self, timeout_s: float) -> bool:
-        """Flush for a provider that was shut down; what comes later is still taken."""
-        return self.flush(timeout_s)
+        """Flush for a provider that was shut down; what comes later is still taken.
+
+        All calls together wait no longer than `timeout_s`, since a process ends with one for each signal.
+        """
+        begun = time.monotonic()
+        done = self._flush(begun + max(0.0, timeout_s - self._shutdown_s), reserved=True)
+        self._shutdown_s += time.monotonic() - begun
+        return done
+
+    def end_metrics(self) -> None:
+        """Take note that the meter provider has collected for the last time."""
+        self.metrics_ended = True
 
     def close(self, timeout_s: float) -> None:
         """End delivery for this process: send for as long as that may take, store the rest, say what was dropped.
@@ -251,13 +275,13 @@ class Delivery:
         """
         if self._closed:
             return
-        limit = time.monotonic() + timeout_s + _RESERVE_S
-        self._flush(time.monotonic() + max(0.0, timeout_s - _RESERVE_S))
+        limit = time.monotonic() + max(0.0, timeout_s - self._shutdown_s)
+        self._flush(limit, reserved=True)
         self._closed = True
         for lane in self._lanes.values():
             lane.attention = 0
         self._turn.acquire(timeout=0.05)  # kept: the thread, if it is not stuck, has nothing more to do
-        self._worker.take_over(limit)
+        self._worker.take_over(limit + _RESERVE_S)
         self._durable.close()
         self.spool.close()
         for lane in self._lanes.values():
@@ -332,6 +356,10 @@ class Delivery:
     def counts(self) -> tuple[Tally, ...]:
         """Return what became of this process's records so far."""
         return self.tallies.snapshot()
+
+    def sent_bytes(self) -> dict[str, int]:
+        """Return the bytes that were accepted, by signal."""
+        return self.tallies.sent_bytes()
 
     def queue_depths(self) -> dict[str, int]:
         """Return how many records wait in memory, by signal."""

@@ -12,7 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from clew import diagnostics
-from clew.delivery.record_uid import new_uid
+from clew.delivery.record_uid import with_uid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -55,7 +55,7 @@ class DurableLog:
 
     def keep(self, entry: LogEntry) -> LogEntry:
         """Write `entry` and return it with its uid; where it cannot be written it is returned as it is, told."""
-        kept = entry._replace(uid=new_uid())
+        kept = with_uid(entry)
         try:
             line = self._encode_line(kept)
             with self._lock:

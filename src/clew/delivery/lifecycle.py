@@ -26,22 +26,41 @@ class _Lifecycle:
         self._delivery = delivery
         self._timeout_s = delivery.settings.shutdown_timeout_s
         self._exit: Callable[[int], Any] = os._exit
+        self._closing = False
+        self._die: Callable[[], object] | None = None
 
     def close(self) -> None:
-        """Collect the last metrics and end delivery, in no more than the shutdown timeout."""
+        """Collect the last metrics and end delivery, once, in no more than the shutdown timeout."""
+        if self._closing:
+            return
+        self._closing = True
+        self._close()
+        if self._die is not None and threading.current_thread() is threading.main_thread():
+            self._die()
+
+    def _close(self) -> None:
         deadline = time.monotonic() + self._timeout_s
         try:
-            _collect_metrics(self._timeout_s / 2)
+            if not self._delivery.metrics_ended:
+                _collect_metrics(self._timeout_s / 2)
             self._delivery.close(max(0.0, deadline - time.monotonic()))
         except Exception as error:  # noqa: BLE001 - the process ends as it would without us
             diagnostics.report("exit", f"delivery did not end well: {type(error).__name__}: {error}")
 
-    def close_in_thread(self) -> None:
-        """Close from a signal handler: the code it interrupted may hold a lock that closing needs."""
-        self._in_thread(self.close)
+    def terminate(self, die: Callable[[], object]) -> None:
+        """Close from the handler of a signal that ends the process, then `die`.
 
-    def flush_in_thread(self) -> None:
-        """Deliver what there is, from a signal handler."""
+        Another thread closes: the code that the signal interrupted may hold a lock that closing needs. Where it interrupted
+        closing itself, that ends first.
+        """
+        if self._closing:
+            self._die = die
+            return
+        self._in_thread(self.close)
+        die()
+
+    def flush(self) -> None:
+        """Deliver what there is, from the handler of a signal that does not end the process."""
         self._in_thread(lambda: self._delivery.flush(self._timeout_s))
 
     def _in_thread(self, call: Callable[[], object]) -> None:
@@ -69,6 +88,7 @@ class _Lifecycle:
 
     def after_fork(self) -> None:
         """Start clean in a forked child."""
+        self._closing, self._die = False, None
         diagnostics.forget()
         metric_state.reset(metrics.get_meter_provider())
         self._delivery.after_fork()
@@ -93,4 +113,4 @@ def install(delivery: Delivery) -> None:
     atexit.register(lifecycle.close)
     os.register_at_fork(after_in_child=lifecycle.after_fork)
     os._exit = lifecycle.exit  # type: ignore[assignment]  # noqa: SLF001 - promise: a forked child loses nothing
-    termination.install(lifecycle.close_in_thread, lifecycle.flush_in_thread)
+    termination.install(lifecycle.terminate, lifecycle.flush)

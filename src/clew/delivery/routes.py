@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from clew import diagnostics
 from clew.delivery import counts as reasons
 from clew.delivery.encode import encode
-from clew.delivery.record_uid import new_uid
+from clew.delivery.record_uid import with_uid
 from clew.delivery.stored_lines import join_lines, records_in
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ class CollectorRoute:
         for start in range(0, len(items), size):
             part = items[start : start + size]
             if self._signal == "logs":
-                part = [entry if entry.uid is not None else entry._replace(uid=new_uid()) for entry in part]
+                part = [with_uid(entry) for entry in part]
             encoded = encode(self._signal, "json", part, self._redact)
             try:
                 if encoded.count:

@@ -15,31 +15,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _SIGNUM = signal.SIGTERM
+_DEFAULT = int(signal.SIG_DFL)
 
 
 class _Termination:
     """The handler, and how it hides."""
 
-    def __init__(self, close: Callable[[], object], flush: Callable[[], object]) -> None:
-        self._close, self._flush = close, flush
+    def __init__(self, terminate: Callable[[Callable[[], object]], object], flush: Callable[[], object]) -> None:
+        self._terminate, self._flush = terminate, flush
         self.set_real: Callable[[int, Any], object] = signal.signal
         """Sets a handler past the disguise."""
-        self._closing = False
         self._asked = threading.local()
 
     def __call__(self, signum: int, frame: object) -> None:
-        """Flush and die; a second signal meanwhile changes nothing, as the first is bounded."""
-        del frame
+        """Flush and die."""
+        del signum, frame
         if os.getpid() == 1:
             # The kernel spares a container's first process a signal at its default: it lived on, and so it does now.
             self._flush()
             return
-        if self._closing:
-            return
-        self._closing = True
-        self._close()
-        self.set_real(signum, signal.SIG_DFL)
-        os.kill(os.getpid(), signum)
+        self._terminate(self._die)
+
+    def _die(self) -> None:
+        self.set_real(_SIGNUM, _DEFAULT)
+        os.kill(os.getpid(), _SIGNUM)
 
     def hide(self) -> bool:
         """Make the signal module show SIG_DFL for this handler and take SIG_DFL as this handler; False if it cannot be."""
@@ -64,21 +63,23 @@ class _Termination:
 
         `signal.signal` converts the number first and the handler next, on one thread; no signal has the number 0.
         """
-        if value == signal.SIG_DFL and isinstance(value, int) and getattr(self._asked, "signum", None) == _SIGNUM:
+        if isinstance(value, int) and value == _DEFAULT and getattr(self._asked, "signum", None) == _SIGNUM:
             value = self
         self._asked.signum = value if isinstance(value, int) else None
         return value
 
 
-def install(close: Callable[[], object], flush: Callable[[], object]) -> None:
-    """Call `close` when SIGTERM ends the process, where nobody else handles it; `flush` where it does not end it.
+def install(terminate: Callable[[Callable[[], object]], object], flush: Callable[[], object]) -> None:
+    """Handle SIGTERM where nobody else does. Does nothing outside the main thread, where Python sets no handlers.
 
-    Does nothing outside the main thread, where Python sets no handlers.
+    Args:
+        terminate: Called where the signal ends the process, with what ends it.
+        flush: Called where it does not.
     """
     if threading.current_thread() is not threading.main_thread():
         return
     if signal.getsignal(_SIGNUM) is not signal.SIG_DFL:
         return
-    handler = _Termination(close, flush)
+    handler = _Termination(terminate, flush)
     if handler.hide():
         handler.set_real(_SIGNUM, handler)

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.pool import ThreadPool
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -74,6 +75,16 @@ def test_executors_carry_each_calls_id() -> None:
         empty = executor.submit(lambda: len(get_current()))
 
     assert ["job-1", "job-2", None, 0] == [first.result(), second.result(), third.result(), empty.result()]
+
+
+def test_thread_pools_carry_each_tasks_id() -> None:
+    """A worker of `ThreadPool` runs each task for the request that asked for it, with the very span."""
+    with ThreadPool(1) as pool:
+        with bind("job-1"):
+            first = pool.map(lambda _: correlation_id(), [1, 2])
+        second = pool.apply(correlation_id)
+
+    assert (["job-1", "job-1"], None) == (first, second)
 
 
 def test_failing_calls_leave_no_id_behind() -> None:

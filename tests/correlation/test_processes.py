@@ -30,7 +30,7 @@ for module in (tracing, propagation, carriers):
 """
 
 PROGRAM = """
-import concurrent.futures, json, multiprocessing, os, subprocess, sys
+import concurrent.futures, json, multiprocessing, sys, traceback
 from opentelemetry.sdk.trace import TracerProvider
 from clew.correlation.context import bind, current_ids
 
@@ -48,6 +48,12 @@ def put(queue):
 def fail():
     raise ValueError("no")
 
+def catch(call):
+    try:
+        call()
+    except Exception as error:
+        return "".join(traceback.format_exception(type(error), error, error.__traceback__))
+
 def main(kind):
     context = multiprocessing.get_context(kind)
     with bind("job-1"), tracer.start_as_current_span("root") as root:
@@ -61,8 +67,14 @@ def main(kind):
             with bind("job-2"):
                 second = pool.submit(work).result()
             failure = str(pool.submit(fail).exception().__cause__)
+        with context.Pool(1) as pool:
+            tasks = [pool.apply(work)]
+            with bind("job-2"):
+                tasks += [*pool.map(work, [1]), *pool.imap(work, [1]), pool.apply_async(work).get()]
+            error = catch(lambda: pool.apply(fail))
+            unsent = catch(lambda: pool.apply(lambda: None))
     expected = root.get_span_context()
-    print(json.dumps([child, first, second, [expected.trace_id, expected.span_id], failure]))
+    print(json.dumps([child, first, second, [expected.trace_id, expected.span_id], failure + error + unsent, tasks]))
 
 if __name__ == "__main__":
     main(sys.argv[1])
@@ -98,12 +110,14 @@ def run(tmp_path: Path) -> Callable[..., str]:
 @pytest.mark.parametrize("kind", ["fork", "spawn", "forkserver"])
 def test_children_carry_on(run: Callable[..., str], kind: str) -> None:
     """A child process and a pool's calls go on in the parent's trace with its ID; each call of a pool with its own."""
-    child, first, second, (trace_id, span_id), failure = json.loads(run("program.py", kind))
+    child, first, second, (trace_id, span_id), failures, tasks = json.loads(run("program.py", kind))
 
     assert ["job-1", trace_id, span_id] == child == first
     assert ["job-2", ids.derive_trace_id("job-2"), 0] == second
     assert ids.derive_trace_id("job-1") == trace_id
-    assert "clew" not in failure
+    assert [first, second, second, second] == tasks
+    assert "ValueError: no" in failures
+    assert "clew" not in failures
 
 
 SHOW = (

@@ -1,4 +1,4 @@
-"""What carries the current IDs to another thread: threads, timers, executors. Other processes: `processes`.
+"""What carries the current IDs to another thread: threads, timers, executors. Other processes: `processes`, `pools`.
 
 Nothing here puts a frame of ours into a traceback: the calls are woven into the standard library's own functions.
 asyncio's tasks, callbacks and `to_thread` carry the Context by themselves.
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.context import Context, attach, get_current
 
-from clew.correlation import processes
+from clew.correlation import pools, processes
 from clew.correlation.patches import Patches, guarded
 from clew.importing import when_imported
 
@@ -34,11 +34,13 @@ def install(settings: Settings) -> None:
         _patches.weave(threading.Thread, "_bootstrap_inner", before=_unpack_thread)
         when_imported("concurrent.futures.thread", _weave_executor)
     processes.install(settings)
+    pools.install()
 
 
 def uninstall() -> None:
     """Take all of it back; threads that run keep their IDs."""
     _patches.remove()
+    pools.uninstall()
     processes.uninstall()
 
 

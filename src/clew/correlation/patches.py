@@ -29,14 +29,15 @@ class Patches:
         if any(owner is known and name == taken for known, taken, _, _ in self._set):
             return
         original = vars(owner).get(name)
-        woven = weave(original, **calls) if original is not None else None
+        is_static = isinstance(original, staticmethod)
+        woven = weave(getattr(original, "__func__", original), **calls) if original is not None else None
         if woven is None:
-            place = f"{owner.__module__}.{owner.__qualname__}.{name}"
+            place = f"{getattr(owner, '__module__', '')}.{owner.__name__}.{name}".lstrip(".")
             diagnostics.report(
                 f"carrier-{place}", f"correlation IDs do not pass through {place}: no source to weave into"
             )
         else:
-            self.replace(owner, name, woven)
+            self.replace(owner, name, staticmethod(woven) if is_static else woven)
 
     def replace(self, owner: Any, name: str, value: Any) -> None:
         """Put `value` in the place of attribute `name` of `owner`."""

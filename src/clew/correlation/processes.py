@@ -102,22 +102,22 @@ def adopt_environment(environ: Mapping[str, str], settings: Settings) -> None:
 
 @guarded
 def _guarded_adopt(carrier: dict[str, str]) -> None:
-    adopt(_unpack(carrier))
+    adopt(unpack(carrier))
 
 
 def _fields() -> set[str]:
     return set(propagate.get_global_textmap().fields)
 
 
-def _pack() -> dict[str, str]:
-    """Return as text the Context that work here is done in, the process's own if there is none else."""
-    here = get_current()
+def pack(here: Context | None = None) -> dict[str, str]:
+    """Return `here` as text, by default the Context that work is done in, or the process's own if there is none."""
+    here = get_current() if here is None else here
     carrier: dict[str, str] = {}
     propagate.inject(carrier, here if correlation_id_in(here) else process_context() or here)
     return carrier
 
 
-def _unpack(carrier: dict[str, str]) -> Context:
+def unpack(carrier: dict[str, str]) -> Context:
     """Return the Context that a parent process packed. It is trusted: who starts a process controls it anyway."""
     context = propagate.extract(carrier, Context())
     settings = resolved_settings()
@@ -132,7 +132,7 @@ def _unpack(carrier: dict[str, str]) -> Context:
 @guarded
 def _pack_process(process: BaseProcess) -> None:
     """Give a process that starts the carrier of the one who starts it; it is pickled with the process, if at all."""
-    carrier = _pack()
+    carrier = pack()
     if carrier:
         _started_here.add(process)
         setattr(process, _CARRIED, carrier)
@@ -142,14 +142,14 @@ def _pack_process(process: BaseProcess) -> None:
 def _unpack_process(process: BaseProcess, *_: object) -> None:
     carrier = vars(process).pop(_CARRIED, None)
     if carrier and process not in _started_here:
-        adopt(_unpack(carrier))
+        adopt(unpack(carrier))
 
 
 @guarded
 def _pack_item(item: Any, *_: object) -> None:
     """Let the call's keyword arguments take the carrier to the manager thread, which makes the item that is sent."""
     arguments = Arguments(item.kwargs)
-    arguments.carrier = _pack()
+    arguments.carrier = pack()
     item.kwargs = arguments
 
 
@@ -169,7 +169,7 @@ def _unpack_call(call: object, state: dict[str, Any]) -> None:
 
 @guarded
 def _enter_call(carrier: dict[str, str] | None) -> None:
-    attach(_unpack(carrier) if carrier else Context())
+    attach(unpack(carrier) if carrier else Context())
 
 
 def _child_environment(*arguments: Any) -> Any:

@@ -11,11 +11,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from clew import schema
+from programs import clean_environment
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-HERE = Path(__file__).parent
-PROGRAMS = HERE / "programs"
+PROGRAMS = Path(__file__).parent / "programs"
+BIN = Path(sys.executable).parent
+
+_EXCEPTION = (
+    schema.EXCEPTION_TYPE,
+    schema.EXCEPTION_MESSAGE,
+    schema.EXCEPTION_STACKTRACE,
+    schema.ERROR_FINGERPRINT,
+)
+_CODE = (schema.CODE_FILE_PATH, schema.CODE_FUNCTION_NAME, schema.CODE_LINE_NUMBER)
+_DERIVED = {*_EXCEPTION, *_CODE, schema.THREAD_ID, schema.THREAD_NAME, schema.CORRELATION_ID, schema.LOG_RECORD_UID}
 
 
 class Run(NamedTuple):
@@ -33,41 +45,75 @@ class Run(NamedTuple):
 
     @property
     def bodies(self) -> list[Any]:
-        """The records' bodies, in order."""
+        """The records' bodies; a batch holds them logger by logger."""
         return [record["body"] for record in self.records]
 
 
-def environment(records: Path | None, variables: dict[str, str]) -> dict[str, str]:
-    """Return the environment of a test program: this one's without telemetry, and where its records go."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("CLEW_", "OTEL_", "COV_", "PYTEST"))
+def environment(folder: Path, variables: dict[str, str]) -> dict[str, str]:
+    """Return the environment of a test program; under Clew its telemetry goes to files in `folder`."""
+    fixed = {"PYTHONHASHSEED": "0", "PYTHONWARNINGS": "ignore", "PYTHONPATH": str(PROGRAMS)}
+    clew = {"CLEW_MODE": "file", "CLEW_DIR": str(folder / "clew"), "CLEW_COMPRESSION": "none", "CLEW_REDACT": "off"}
+    return {**clean_environment(folder), **fixed, **clew, **variables}
+
+
+def read_records(folder: Path) -> list[dict[str, Any]]:
+    """Read the records that the programs run in `folder` left in its files, batch by batch."""
+    found: list[dict[str, Any]] = []
+    for path in sorted((folder / "clew").glob("logs-*.jsonl")):
+        for line in path.read_bytes().splitlines():
+            for resource in json.loads(line)["resourceLogs"]:
+                for scope in resource["scopeLogs"]:
+                    found += [_record(scope.get("scope", {}).get("name", ""), item) for item in scope["logRecords"]]
+    return found
+
+
+def _record(scope: str, item: dict[str, Any]) -> dict[str, Any]:
+    attributes = {pair["key"]: _value(pair["value"]) for pair in item.get("attributes", ())}
+    return {
+        "scope": scope,
+        "body": _value(item.get("body", {})),
+        "severity_text": item.get("severityText"),
+        "trace_id": int(item.get("traceId") or "0", 16),
+        "span_id": int(item.get("spanId") or "0", 16),
+        "correlation_id": attributes.get(schema.CORRELATION_ID),
+        "attributes": {key: value for key, value in attributes.items() if key not in _DERIVED},
+        "exception": tuple(attributes.get(key) for key in _EXCEPTION) if _EXCEPTION[0] in attributes else None,
+        "code": tuple(attributes.get(key) for key in _CODE),
     }
-    kept |= {"PYTHONPATH": str(HERE / "boot"), "PYTHONHASHSEED": "0", "PYTHONWARNINGS": "ignore", **variables}
-    return kept | ({"CLEW_TEST_RECORDS": str(records)} if records else {})
 
 
-def read_records(path: Path) -> list[dict[str, Any]]:
-    """Read the records that a program's sink wrote."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+def _value(value: dict[str, Any]) -> Any:
+    """Return an AnyValue of OTLP JSON as Python has it."""
+    for kind, held in value.items():
+        if kind == "kvlistValue":
+            return {pair["key"]: _value(pair["value"]) for pair in held.get("values", ())}
+        if kind == "arrayValue":
+            return [_value(item) for item in held.get("values", ())]
+        return int(held) if kind == "intValue" else held
+    return None
 
 
 @pytest.fixture
 def run_program(tmp_path: Path) -> Callable[..., Run]:
     """Run a program of `programs/` with arguments, under Clew or plain, and return what it showed."""
 
-    def run(
-        path: str, *arguments: str, clew: bool, python: str = sys.executable, timeout_s: float = 60, **variables: str
-    ) -> Run:
-        records = tmp_path / f"{path}-{'-'.join(arguments)}.records".replace("/", "_")
-        records.unlink(missing_ok=True)
+    def run(path: str, *arguments: str, clew: bool, timeout_s: float = 60, **variables: str) -> Run:
+        folder = tmp_path / ("clewed" if clew else "plain")
+        folder.mkdir(exist_ok=True)
+        command = [str(BIN / "opentelemetry-instrument")] if clew else []
         done = subprocess.run(
-            [python, str(PROGRAMS / path), *arguments],
+            [*command, sys.executable, str(PROGRAMS / path), *arguments],
             capture_output=True,
             timeout=timeout_s,
             check=False,
-            env=environment(records if clew else None, variables),
-            cwd=tmp_path,
+            env=environment(folder, variables),
+            cwd=folder,
         )
-        return Run(done.stdout, done.stderr, done.returncode, read_records(records))
+        return Run(done.stdout, done.stderr, done.returncode, read_records(folder))
 
     return run
+
+
+def interpreter_has_its_tests() -> bool:
+    """Return whether this interpreter ships CPython's own test suite."""
+    return (Path(os.__file__).parent / "test" / "test_logging.py").exists()

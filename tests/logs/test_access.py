@@ -7,21 +7,18 @@ import http.client
 import signal
 import socket
 import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from clew.correlation.origin import CurrentIds
 from clew.logs import access
-from conftest import PROGRAMS, environment, read_records
+from conftest import BIN, PROGRAMS, environment, read_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-BIN = Path(sys.executable).parent
+    from pathlib import Path
 
 SERVERS: dict[str, tuple[list[str], str, str]] = {
     "gunicorn-sync": (
@@ -84,15 +81,14 @@ def _get(port: int, path: str, deadline_s: float = 20) -> int:
 
 
 @contextlib.contextmanager
-def _serving(name: str, port: int, records: Path) -> Iterator[None]:
+def _serving(name: str, port: int, folder: Path) -> Iterator[None]:
     command, app, _ = SERVERS[name]
-    variables = {"CLEW_TEST_SPANS": "1", "SERVING_APP": app, "PATH": "/usr/bin:/bin"}
-    shown = (records.parent / "shown").open("wb")
+    shown = (folder / "shown").open("wb")
     with (
         shown,
         subprocess.Popen(
-            [str(BIN / command[0]), *(part.format(port=port) for part in command[1:])],
-            env={**environment(records, variables), "PYTHONPATH": f"{PROGRAMS.parent / 'boot'}:{PROGRAMS}"},
+            [str(BIN / "opentelemetry-instrument"), *(part.format(port=port) for part in command)],
+            env=environment(folder, {"SERVING_APP": app}),
             cwd=PROGRAMS,
             stdout=shown,
             stderr=shown,
@@ -105,11 +101,11 @@ def _serving(name: str, port: int, records: Path) -> Iterator[None]:
             process.wait(timeout=20)
 
 
-def _lines(records_file: Path, logger: str, count: int, deadline_s: float = 5) -> list[dict[str, Any]]:
+def _lines(folder: Path, logger: str, count: int, deadline_s: float = 5) -> list[dict[str, Any]]:
     """Wait for the lines that `logger` wrote about requests: a server writes them after it has answered."""
     deadline = time.monotonic() + deadline_s
     while True:
-        records = [record for record in read_records(records_file) if record["scope"] == logger]
+        records = [record for record in read_records(folder) if record["scope"] == logger]
         found = [record for record in records if "GET /" in record["body"]]
         if len(found) >= count or time.monotonic() > deadline:
             return found
@@ -121,11 +117,11 @@ def test_access_lines_are_inside_the_trace(server: str, tmp_path: Path) -> None:
     """Each access line has the IDs of its own request's span, also when the handler fails, and no colour codes."""
     if server == "uvicorn-httptools":
         pytest.importorskip("httptools", reason="uvicorn's faster protocol is not installed")
-    port, records_file = _free_port(), tmp_path / "records"
-    with _serving(server, port, records_file):
+    port, folder = _free_port(), tmp_path
+    with _serving(server, port, folder):
         statuses = [_get(port, path) for path in ("/ok", "/ok", "/failing")]
-        lines = _lines(records_file, SERVERS[server][2], 3)
-    records = read_records(records_file)
+        lines = _lines(folder, SERVERS[server][2], 3)
+    records = read_records(folder)
     handled = [record for record in records if record["scope"] == "handler"]
 
     assert statuses[:2] == [200, 200]
@@ -139,11 +135,11 @@ def test_access_lines_are_inside_the_trace(server: str, tmp_path: Path) -> None:
 
 def test_error_records_of_django_are_inside_the_trace(tmp_path: Path) -> None:
     """A request that Django answers with an error has the trace ID in `django.request` and in the access line."""
-    port, records_file = _free_port(), tmp_path / "records"
-    with _serving("django", port, records_file):
+    port, folder = _free_port(), tmp_path
+    with _serving("django", port, folder):
         assert [_get(port, path) for path in ("/absent", "/refused", "/failing")] == [404, 403, 500]
-        lines = [record["trace_id"] for record in _lines(records_file, "django.server", 3)]
-    records = read_records(records_file)
+        lines = [record["trace_id"] for record in _lines(folder, "django.server", 3)]
+    records = read_records(folder)
     errors = [record["trace_id"] for record in records if record["scope"] == "django.request"]
 
     assert lines == errors

@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LAST = ("event of logging", "WARNING", None, None)
+LAST = ("event of logging", "WARNING", {}, None)
 NESTED = {"bound": "b", "user": 7, "nested": {"a": [1, None]}}
 TWO = ("event one", "INFO", NESTED, None)
 

@@ -77,7 +77,7 @@ def _fields(line: bytes) -> dict[str, Any]:
 
 def test_each_console_line_is_json_and_files_stay_plain(run_program: Callable[..., Any], tmp_path: Path) -> None:
     """Whatever handler and formatter writes to stdout or stderr, each record is one JSON line there."""
-    run = run_program("shapes.py", clew=True, CLEW_LOG_FORMAT="json")
+    run = run_program("shapes.py", clew=True, CLEW_LOG_FORMAT="json", CLEW_REDACT="on")
     stdout = [_fields(line) for line in run.stdout.splitlines()]
     stderr = [_fields(line) for line in run.stderr.splitlines()]
 
@@ -91,7 +91,7 @@ def test_each_console_line_is_json_and_files_stay_plain(run_program: Callable[..
     assert stdout[0]["attributes"]["nested"] == {"a": [1, None, 2.5, None, "\\xff"]}
     assert stdout[0]["attributes"]["password"] != "hunter2"
     assert [line["exception"]["type"] for line in stdout if "exception" in line] == ["ValueError"]
-    assert (tmp_path / "plain.log").read_text().startswith("INFO|two\nlines é\n")
+    assert (tmp_path / "clewed" / "plain.log").read_text().startswith("INFO|two\nlines é\n")
 
 
 def test_nothing_is_installed_by_default() -> None:

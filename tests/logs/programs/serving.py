@@ -13,10 +13,8 @@ log.setLevel(logging.INFO)
 
 def make_wsgi():
     from flask import Flask
-    from opentelemetry.instrumentation.flask import FlaskInstrumentor
 
     app = Flask(__name__)
-    FlaskInstrumentor().instrument_app(app)
 
     @app.get("/ok")
     def ok():
@@ -58,7 +56,6 @@ def make_asgi():
 
 def make_fastapi():
     from fastapi import FastAPI
-    from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 
     app = FastAPI()
 
@@ -71,7 +68,6 @@ def make_fastapi():
     def failing():
         raise ValueError("failing")
 
-    FastAPIInstrumentor().instrument_app(app)
     return app
 
 
@@ -85,7 +81,6 @@ def serve_django(port):
     from django.core.management import call_command
     from django.http import HttpResponse
     from django.urls import path
-    from opentelemetry.instrumentation.django import DjangoInstrumentor
 
     def ok(request):
         log.info("handling")
@@ -100,7 +95,6 @@ def serve_django(port):
     sys.modules["serving"] = sys.modules["__main__"]
     globals()["urlpatterns"] = [path("ok", ok), path("failing", failing), path("refused", refused)]
     settings.configure(DEBUG=True, ALLOWED_HOSTS=["*"], ROOT_URLCONF="serving", SECRET_KEY="s", MIDDLEWARE=[], INSTALLED_APPS=[])
-    DjangoInstrumentor().instrument()
     django.setup()
     call_command("runserver", f"127.0.0.1:{port}", use_reloader=False, skip_checks=True)
 

@@ -33,8 +33,17 @@ _forwarding: ContextVar[object] = ContextVar("clew_loguru_forwarding", default=N
 """What is bound to the event that a sink is passing to a handler of `logging`; the record holds the same object."""
 
 
+class _State:
+    """Whether the hook waits or is in."""
+
+    installed = False
+
+
 def install() -> None:
-    """Capture loguru's events, once the program imports loguru."""
+    """Capture loguru's events, once the program imports loguru. A second call does nothing."""
+    if _State.installed:
+        return
+    _State.installed = True
     when_imported("loguru._handler", _hook)
     when_imported("loguru._simple_sinks", _hook_forwarding)
 

@@ -43,8 +43,17 @@ class _Pending(NamedTuple):
 _pending: ContextVar[_Pending | None] = ContextVar("clew_structlog_pending", default=None)
 
 
+class _State:
+    """Whether the hook waits or is in."""
+
+    installed = False
+
+
 def install() -> None:
-    """Capture structlog's events, once the program imports structlog."""
+    """Capture structlog's events, once the program imports structlog. A second call does nothing."""
+    if _State.installed:
+        return
+    _State.installed = True
     when_imported("structlog._base", _hook)
 
 

@@ -10,6 +10,8 @@ import pytest
 from google.protobuf.json_format import ParseDict
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.exporter.otlp.json.common._log_encoder import encode_logs as encode_logs_upstream
+from opentelemetry.exporter.otlp.json.common.trace_encoder import encode_spans as encode_spans_upstream
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics as encode_metrics_upstream
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -20,7 +22,7 @@ from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.trace import SpanContext, SpanKind
-from otlp_strategies import awkward, entries, resources, spans
+from otlp_strategies import awkward, entries, record_of, resources, spans
 
 from clew.delivery import json as otlp_json
 from clew.delivery import protobuf
@@ -48,6 +50,12 @@ def parse_by_protobuf(line: bytes, message: Any) -> Any:
     return ParseDict(with_base64_ids(json.loads(line)), message())
 
 
+def parse(signal: str, line: bytes) -> Any:
+    """Parse a line by way of replay, which leaves out what only one side writes, such as empty IDs."""
+    message = {"logs": ExportLogsServiceRequest, "traces": ExportTraceServiceRequest}[signal]
+    return message.FromString(payload_from_line(signal, line))
+
+
 class TestLogs:
     """`encode_logs`."""
 
@@ -60,6 +68,15 @@ class TestLogs:
 
         assert expected == parse_by_protobuf(encoded.payload, ExportLogsServiceRequest)
         assert (len(batch), 0) == (encoded.count, encoded.rejected)
+
+    @given(st.lists(entries(), max_size=3), resources)
+    def test_equals_upstream(self, batch: list[LogEntry], resource: Resource) -> None:
+        """A line means what the line of upstream's JSON exporter means."""
+        expected = encode_logs_upstream([record_of(item, resource) for item in batch]).to_dict()
+
+        line = otlp_json.encode_logs(batch, resource).payload
+
+        assert parse("logs", json.dumps(expected).encode()) == parse("logs", line)
 
     @given(st.lists(entries(awkward), max_size=4))
     def test_replays(self, batch: list[LogEntry]) -> None:
@@ -150,6 +167,15 @@ class TestSpans:
         assert expected == parse_by_protobuf(line, ExportTraceServiceRequest)
         assert expected == ExportTraceServiceRequest.FromString(payload_from_line("traces", line))
         assert len(batch) == count_in_line("traces", line)
+
+    @given(st.lists(spans(), max_size=3))
+    def test_equals_upstream(self, batch: list[ReadableSpan]) -> None:
+        """A line means what the line of upstream's JSON exporter means."""
+        expected = encode_spans_upstream(batch).to_dict()
+
+        line = otlp_json.encode_spans(batch).payload
+
+        assert parse("traces", json.dumps(expected).encode()) == parse("traces", line)
 
     def test_writes_the_specified_form(self) -> None:
         """Kinds, codes and flags are numbers."""

@@ -49,9 +49,19 @@ SERVERS = {
     "aiohttp": Server(("python", "aiohttp_app.py"), "aiohttp.access"),
     "grpc": Server(("python", "grpc_app.py")),
     "asgi-uvicorn": Server((*_UVICORN, "asgi_app:app"), "uvicorn.access"),
+    "asgi-uvicorn-worker": Server(
+        (*_GUNICORN, "--worker-class", "uvicorn.workers.UvicornWorker", "asgi_app:app"), "uvicorn.access"
+    ),
+    "asgi-gunicorn": Server((*_GUNICORN, "--worker-class", "asgi", "asgi_app:app"), "gunicorn.access"),
+    "fastapi-gunicorn": Server((*_GUNICORN, "--worker-class", "asgi", "fastapi_app:app"), "gunicorn.access"),
+    "flask-threads": Server((*_GUNICORN, "--threads", "4", "--preload", "flask_app:app"), "gunicorn.access"),
     "wsgi-gunicorn": Server((*_GUNICORN, "wsgi_app:app"), "gunicorn.access"),
     "wsgi-wsgiref": Server(("python", "wsgi_app.py")),
 }
+
+
+VARIANTS = frozenset({"asgi-gunicorn", "asgi-uvicorn-worker", "fastapi-gunicorn", "flask-threads"})
+"""Servers that differ from another only by the kind of worker."""
 
 
 class Reply(NamedTuple):

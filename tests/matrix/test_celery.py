@@ -42,7 +42,20 @@ def _environ(folder: Path, echo_url: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _worker(pool: str, receiver: Receiver, folder: Path, echo_url: str, protocol: str) -> Iterator[None]:
-    command = ("celery", "-A", "celery_app", "worker", "--loglevel", "INFO", "--concurrency", "1", "--pool", pool)
+    alone = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+    command = (
+        "celery",
+        "-A",
+        "celery_app",
+        "worker",
+        "--loglevel",
+        "INFO",
+        "--concurrency",
+        "1",
+        "--pool",
+        pool,
+        *alone,
+    )
     with serve(command, receiver, folder, protocol=protocol, environ=_environ(folder, echo_url)) as console:
         await_match(_READY, console)
         yield

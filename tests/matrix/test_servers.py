@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
 import pytest
-from serving import SERVERS, Reply, Server, running
+from serving import SERVERS, VARIANTS, Reply, Server, running
 
 from clew.correlation.ids import derive_trace_id, trace_id_hex
 
@@ -103,7 +103,9 @@ def _flat(seen: dict[str, Seen]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "protocol", ["http/protobuf", pytest.param("grpc", marks=pytest.mark.slow)], ids=["http", "grpc"]
 )
-@pytest.mark.parametrize("name", SERVERS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in VARIANTS)) for name in SERVERS]
+)
 def test_one_id_everywhere(name: str, protocol: str, receiver: Receiver, echo_url: str, tmp_path: Path) -> None:
     """Each request's IDs are where they belong, and the latency metric points back at its traces."""
     server = SERVERS[name]

@@ -14,7 +14,7 @@ from celery.utils.log import get_task_logger
 queue = Path(os.environ["QUEUE_FOLDER"])
 options = {name: str(queue) for name in ("data_folder_in", "data_folder_out", "control_folder", "processed_folder")}
 app = Celery("celery_app", broker="filesystem://", backend=f"file://{queue / 'results'}")
-app.conf.update(broker_transport_options=options, worker_log_color=False)
+app.conf.update(broker_transport_options={**options, "polling_interval": 0.1}, worker_log_color=False)
 
 
 @app.task

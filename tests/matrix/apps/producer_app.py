@@ -11,4 +11,4 @@ app = Flask(__name__)
 @app.get("/call")
 def call() -> Response:
     """Start the task and wait for it."""
-    return jsonify(task.delay().get(timeout=20))
+    return jsonify(task.delay().get(timeout=20, interval=0.05))

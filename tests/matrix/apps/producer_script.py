@@ -11,4 +11,4 @@ from clew import bind
 
 if __name__ == "__main__":
     with bind("job-42"):
-        sys.stdout.write(json.dumps(task.delay().get(timeout=20)))
+        sys.stdout.write(json.dumps(task.delay().get(timeout=20, interval=0.05)))

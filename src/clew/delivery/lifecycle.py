@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -46,6 +48,16 @@ class _Lifecycle:
             self._delivery.close(max(0.0, deadline - time.monotonic()))
         except Exception as error:  # noqa: BLE001 - the process ends as it would without us
             diagnostics.report("exit", f"delivery did not end well: {type(error).__name__}: {error}")
+
+    def at_exit(self) -> None:
+        """Close when the interpreter ends; a program that Ctrl-C ended still dies of SIGINT."""
+        interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt and not hasattr(sys, "ps1")
+        self.close()
+        if interrupted:
+            # Whatever executes source text meanwhile, as making a dataclass or a named tuple does, makes the interpreter
+            # forget that it was interrupted; this reminds it (run_eval_code_obj in CPython's pythonrun.c).
+            with contextlib.suppress(KeyboardInterrupt):
+                exec("raise KeyboardInterrupt")  # noqa: S102 - a constant
 
     def terminate(self, die: Callable[[], object]) -> None:
         """Close from the handler of a signal that ends the process, then `die`.
@@ -110,7 +122,7 @@ def install(delivery: Delivery) -> None:
     To be called before the SDK is configured: what is registered with atexit first runs last, after the providers' own handlers.
     """
     lifecycle = _Lifecycle(delivery)
-    atexit.register(lifecycle.close)
+    atexit.register(lifecycle.at_exit)
     os.register_at_fork(after_in_child=lifecycle.after_fork)
     os._exit = lifecycle.exit  # type: ignore[assignment]  # noqa: SLF001 - promise: a forked child loses nothing
     termination.install(lifecycle.terminate, lifecycle.flush)

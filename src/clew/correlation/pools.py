@@ -19,6 +19,9 @@ from clew.correlation.processes import pack, unpack
 from clew.importing import when_imported
 
 _CARRIED: Final = "_clew_context"
+_TASK_LENGTH: Final = 5
+"""Job, index, function, arguments, keyword arguments: a task of another form is left alone."""
+
 _patches: Final = Patches()
 
 
@@ -64,7 +67,7 @@ def _sending(taskqueue: Any, put: object, outqueue: object, pool: object, cache:
 
     def carry(task: Any) -> Any:
         carried = getattr(cache.get(task[0]), _CARRIED, None)
-        return task if carried is None else (*task[:4], _carrying(task[4], carried))
+        return task if carried is None or len(task) != _TASK_LENGTH else (*task[:4], _carrying(task[4], carried))
 
     def carry_all(item: Any) -> Any:
         return None if item is None else (map(carry, item[0]), *item[1:])
@@ -88,7 +91,7 @@ def _receiving(inqueue: Any, *_: object) -> Any:
 
 
 def _enter_task(task: Any) -> Any:
-    if task is not None:
+    if task is not None and len(task) == _TASK_LENGTH:
         _enter(getattr(task[4], _CARRIED, None))
     return task
 

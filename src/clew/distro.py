@@ -191,7 +191,20 @@ def _configure_sdk(delivery: Delivery, auto_instrumentation_version: str | None)
             exporter_arguments={made: {"delivery": delivery} for made in metric_exporters.QUEUING},
             auto_instrumentation_version=auto_instrumentation_version,
         )
-    span_counts.register(metrics.get_meter_provider())
+    _install_metrics(delivery)
+
+
+def _install_metrics(delivery: Delivery) -> None:
+    """Bound what is measured, and let Clew's own parts be observed; before anything is measured."""
+    from clew.correlation import self_metrics as correlation_metrics  # noqa: PLC0415
+    from clew.delivery import self_metrics as delivery_metrics  # noqa: PLC0415
+    from clew.latency import span_counts, views  # noqa: PLC0415
+
+    provider = metrics.get_meter_provider()
+    views.install(provider, settings.process_environment())
+    span_counts.register(provider)
+    delivery_metrics.register_metrics(delivery, provider)
+    correlation_metrics.register_metrics(provider)
 
 
 def _wire_beside_others() -> None:

@@ -164,6 +164,17 @@ def test_an_environment_made_by_hand_stays(monkeypatch: pytest.MonkeyPatch) -> N
     assert ({"KEPT": "1"}, {"BAGGAGE": "own=1"}) == (by_hand, told)
 
 
+def test_variables_set_between_fork_and_exec_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a `preexec_fn` puts into the environment reaches the child, as without Clew."""
+    monkeypatch.setenv("SHOWN", SHOWN)
+    command = [sys.executable, "-S", "-c", SHOW]
+
+    with bind("job-1"):
+        shown = subprocess.check_output(command, preexec_fn=lambda: os.putenv("KEPT", "1"))
+
+    assert {"KEPT": "1"} == json.loads(shown)
+
+
 def _failure_to_start() -> str:
     with pytest.raises(FileNotFoundError, match="nothing-here") as raised:
         subprocess.run(["/nothing-here"], check=False)

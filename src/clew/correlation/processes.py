@@ -174,7 +174,10 @@ def _enter_call(carrier: dict[str, str] | None) -> None:
 
 def _child_environment(*arguments: Any) -> Any:
     """Return the environment for a subprocess: the one that was asked for, and the current IDs if there are any."""
-    env = arguments[7]
+    preexec_fn, env = arguments[3], arguments[7]
+    if preexec_fn is not None and env is None:
+        # What it sets by `os.putenv` reaches the child only if no environment is given.
+        return None
     try:
         return _with_ids(env, process_environment())
     except Exception as error:  # noqa: BLE001 - promise: the subprocess starts as it would without us

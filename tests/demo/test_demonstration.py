@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -74,6 +75,9 @@ def test_kills_what_does_not_end(tmp_path: Path) -> None:
 
     pids = [int(text) for path in (tmp_path / "console").iterdir() for text in path.read_text().split()]
     assert pids
+    deadline = time.monotonic() + 5
+    while any(map(_is_running, pids)) and time.monotonic() < deadline:
+        time.sleep(0.02)
     assert [] == [pid for pid in pids if _is_running(pid)]
 
 

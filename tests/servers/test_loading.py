@@ -13,6 +13,7 @@ from gunicorn.workers.base import Worker
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from uvicorn.config import Config
 
+from clew import diagnostics
 from clew.servers import loading
 from clew.servers.wsgi import ServerSpanMiddleware
 
@@ -136,6 +137,7 @@ def test_a_server_that_changed_starts_all_the_same(capsys: pytest.CaptureFixture
     def wrap(server: Any) -> None:
         server.application = None
 
+    diagnostics.forget()
     loading._hook(Changed, "load", wrap)
     server = Changed()
     server.load()

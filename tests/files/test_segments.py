@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import os
 import subprocess
 import threading
@@ -330,6 +331,33 @@ class TestWriter:
         assert -9 == run_in_fork(work)
         ((_, path),) = segments_in(tmp_path)
         assert (b"written\n", False) == (path.read_bytes(), is_live(path))
+
+    def test_survives_kills_at_any_moment(self, tmp_path: Path) -> None:
+        """Each line whose write had returned before a `kill -9` is there once, and none is torn."""
+        returned: list[bytes] = []
+        for life in range(20):
+            reading, writing = os.pipe()
+            pid = os.fork()
+            if pid == 0:
+                writer = writer_in(tmp_path, max_bytes=10_000)
+                for number in itertools.count():
+                    line = b"%d-%d-%s\n" % (life, number, b"x" * 50)
+                    writer.write(line)
+                    os.write(writing, line)
+            os.close(writing)
+            time.sleep(0.001 + 0.002 * life)
+            os.kill(pid, 9)
+            os.waitpid(pid, 0)
+            with os.fdopen(reading, "rb") as told:
+                returned += told.read().splitlines(keepends=True)
+
+        lines = b"".join(contents(tmp_path)).splitlines(keepends=True)
+        unreturned = set(lines) - set(returned)
+        assert sorted(returned) == sorted(set(lines) - unreturned)
+        assert len(lines) == len(set(lines))
+        assert len(unreturned) <= 20
+        assert all(line.endswith(b"x" * 50 + b"\n") for line in lines)
+        assert len(returned) > 100
 
 
 @pytest.fixture

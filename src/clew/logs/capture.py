@@ -14,7 +14,7 @@ from clew.correlation.context import current_ids
 from clew.correlation.origin import NO_IDS, CurrentIds
 from clew.logs import access, fields, intake, level, marking, unhandled
 from clew.logs.bridges import loguru, structlog
-from clew.logs.intake import claims, refiners
+from clew.logs.intake import claims, offer, refiners
 from clew.logs.marking import Captured, make_mark, marks
 from clew.logs.record import exception_of, translate
 from clew.logs.suppression import SUPPRESS_KEY, current_context, suppressed, suppression
@@ -94,7 +94,7 @@ def _gate(_: object, record: logging.LogRecord) -> Ticket:
             own["processName"] = (
                 make_mark(process, ids) if _State.keep_ids else marks.get(process) or make_mark(process)
             )
-        if fields.active():
+        if fields.State.named:
             fields.stamp(record, ids)
         if claims and any(claimed(record) for claimed in claims):
             return False
@@ -123,7 +123,7 @@ def _after(_: object, record: logging.LogRecord, ids: Ticket) -> None:
         entry = translate(record, ids, added)
         for refine in refiners:
             entry = refine(record, entry)
-        intake.offer(entry)
+        offer(entry)
     except Exception as error:  # noqa: BLE001 - promise: a log call never fails because of us
         intake.failed(error)
 

@@ -31,8 +31,8 @@ _ABSENT: Final[Mapping[str, Any]] = {
 """What a field holds where there is no ID: upstream's own values for upstream's fields."""
 
 
-class _State:
-    """Which fields are put into records, and what was replaced to know of them."""
+class State:
+    """Which fields are put into records, and what was replaced to know of them; `named` is read for each record."""
 
     named: frozenset[str] = frozenset()
     always = False
@@ -57,18 +57,13 @@ _VALUES: Final[Mapping[str, Callable[[CurrentIds], Any]]] = {
 }
 
 
-def active() -> bool:
-    """Return whether records carry any of the fields."""
-    return bool(_State.named)
-
-
 def stamped(ids: CurrentIds) -> dict[str, Any]:
     """Return the fields that a record with `ids` carries.
 
     One without an ID is left to the format's default: a program that fills the gap itself goes on doing so.
     """
-    found = {name: _VALUES[name](ids) for name in _State.named}
-    if _State.always:
+    found = {name: _VALUES[name](ids) for name in State.named}
+    if State.always:
         return {name: _ABSENT[name] if value is None else value for name, value in found.items()}
     return {name: value for name, value in found.items() if value is not None}
 
@@ -82,7 +77,7 @@ def stamp(record: logging.LogRecord, ids: CurrentIds) -> None:
 
 def require(names: Iterable[str]) -> None:
     """Let records carry `names` from now on."""
-    _State.named |= frozenset(names)
+    State.named |= frozenset(names)
 
 
 class _Field:
@@ -102,13 +97,13 @@ class _Field:
 
 def install(mode: str) -> None:
     """Provide the fields as `CLEW_LOG_FIELDS` says: `auto`, `always` or `never`."""
-    if mode == "never" or _State.style_init is not None:
+    if mode == "never" or State.style_init is not None:
         return
     for name in schema.RECORD_FIELDS:
         if name not in vars(logging.LogRecord):
             setattr(logging.LogRecord, name, _Field(name))
-    _State.always = mode == "always"
-    if _State.always:
+    State.always = mode == "always"
+    if State.always:
         require(schema.RECORD_FIELDS)
     _watch_formats()
 
@@ -118,9 +113,9 @@ def uninstall() -> None:
     for name in schema.RECORD_FIELDS:
         if isinstance(vars(logging.LogRecord).get(name), _Field):
             delattr(logging.LogRecord, name)
-    if _State.style_init is not None:
-        logging.PercentStyle.__init__ = _State.style_init  # type: ignore[method-assign]  # back to the original
-    _State.named, _State.always, _State.style_init = frozenset(), False, None
+    if State.style_init is not None:
+        logging.PercentStyle.__init__ = State.style_init  # type: ignore[method-assign]  # back to the original
+    State.named, State.always, State.style_init = frozenset(), False, None
 
 
 def _watch_formats() -> None:
@@ -131,7 +126,7 @@ def _watch_formats() -> None:
         diagnostics.report("log-fields", "could not watch log formats; to have fields, set CLEW_LOG_FIELDS=always")
         return
     logging.PercentStyle.__init__ = woven  # type: ignore[method-assign]  # the same function with a call at its end
-    _State.style_init = original
+    State.style_init = original
 
 
 def _notice(style: Any, fmt: object) -> None:

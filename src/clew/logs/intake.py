@@ -61,16 +61,18 @@ def counts() -> dict[str, int]:
 
 def offer(entry: LogEntry) -> None:
     """Take an entry in, unless its trace is not sampled. May raise what the sink raises."""
-    if _State.sink is not None and not leaves_out(entry.severity_number, entry.trace_id, entry.trace_flags):
-        _State.sink(entry)
+    sink = _State.sink
+    if sink is None or (_State.by_trace and _leaves_out(entry)):
+        return
+    sink(entry)
 
 
-def leaves_out(severity_number: int, trace_id: int, trace_flags: int) -> bool:
+def _leaves_out(entry: LogEntry) -> bool:
     """Return whether sampling leaves a record out: below WARN, and in a trace that is not sampled.
 
     As the specification has it for `trace_based` loggers: a record outside any trace is kept.
     """
-    if not _State.by_trace or severity_number >= WARN or not trace_id or trace_flags & 1:
+    if entry.severity_number >= WARN or not entry.trace_id or entry.trace_flags & 1:
         return False
     _State.sampled_out += 1
     return True

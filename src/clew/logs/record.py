@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from clew import schema
@@ -34,7 +35,7 @@ _BASE_KEYS: Final = tuple(vars(logging.LogRecord("", 0, "", 0, "", (), None)))
 """What every record has, in the order in which `LogRecord` sets it; what a caller gives in `extra` comes after."""
 
 _BASE_COUNT: Final = len(_BASE_KEYS)
-_LAST_BASE_KEY: Final = _BASE_KEYS[-1]
+_FORMATTED: Final = frozenset({"message", "asctime"})
 _NOT_EXTRA: Final = frozenset({*_BASE_KEYS, "message", "asctime"})
 _INT_BITS: Final = 64
 _PLAIN: Final = frozenset({bool, float, type(None)})
@@ -205,11 +206,9 @@ def _unformatted(message: object, arguments: Any, sanitizer: Sanitizer) -> str:
 
 
 def _extras(own: dict[str, Any], ids: CurrentIds) -> tuple[Attributes | None, Sanitizer | None]:
-    """Return what the record holds besides what every record does, and the sanitizer if one was needed."""
+    """Return what the record holds besides what every record does, and the sanitizer if something was replaced."""
     found: Attributes = {}
-    sanitizer: Sanitizer | None = None
-    for key in _extra_keys(own, ids):
-        value = own[key]
+    for key, value in islice(own.items(), _BASE_COUNT, None):
         kind = type(value)
         if key in _keys and (
             (kind is str and value.isascii() and len(value) < MAX_TEXT)
@@ -217,21 +216,23 @@ def _extras(own: dict[str, Any], ids: CurrentIds) -> tuple[Attributes | None, Sa
             or kind in _PLAIN
         ):
             found[key] = value
-        else:
-            sanitizer = sanitizer or Sanitizer()
-            found[_checked_key(key, sanitizer)] = sanitizer.value(value)
-    return found or None, sanitizer if sanitizer and sanitizer.flaws else None
+        elif key not in _FORMATTED:
+            return _checked_extras(own, ids)
+    expected = len(own) - _BASE_COUNT - ("message" in own) - ("asctime" in own)
+    if len(found) != expected or fields.State.named:
+        return _checked_extras(own, ids)
+    return found or None, None
 
 
-def _extra_keys(own: dict[str, Any], ids: CurrentIds) -> list[str]:
-    """Return the keys that are the caller's: those after the last that every record has."""
-    keys = list(own)
-    if len(keys) > _BASE_COUNT and keys[_BASE_COUNT - 1] == _LAST_BASE_KEY:
-        del keys[:_BASE_COUNT]
-        if not fields.active() and "message" not in own:
-            return keys
+def _checked_extras(own: dict[str, Any], ids: CurrentIds) -> tuple[Attributes | None, Sanitizer | None]:
+    """Do what `_extras` does, for a record in which any key may stand anywhere and hold anything."""
+    sanitizer = Sanitizer()
     stamped = fields.stamped(ids)
-    return [key for key in keys if key not in _NOT_EXTRA and not (key in stamped and own[key] == stamped[key])]
+    found: Attributes = {}
+    for key, value in list(own.items()):
+        if key not in _NOT_EXTRA and not (key in stamped and value == stamped[key]):
+            found[_checked_key(key, sanitizer)] = sanitizer.value(value)
+    return found or None, sanitizer if sanitizer.flaws else None
 
 
 def _checked_key(key: object, sanitizer: Sanitizer) -> str:

@@ -171,11 +171,12 @@ def _wire(auto_instrumentation_version: str | None) -> None:
 
 def _configure_sdk(delivery: Delivery, auto_instrumentation_version: str | None) -> None:
     """Configure the providers, from the declarative file if there is one, and let them export through `delivery`."""
-    from clew import sdk  # noqa: PLC0415
+    from clew import attributes, sdk  # noqa: PLC0415
     from clew.delivery import metric_exporters, processors  # noqa: PLC0415
     from clew.latency import span_counts  # noqa: PLC0415
 
     environ = settings.process_environment()
+    attributes.install()
     span_counts.install()
     if environ.get("OTEL_CONFIG_FILE", "").strip():
         sdk.configure_from_file()

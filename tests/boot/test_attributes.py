@@ -1,0 +1,70 @@
+"""Attributes that are filled quickly are those that upstream's own way gives."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.attributes import BoundedAttributes
+
+from clew import attributes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.skipif(not hasattr(BoundedAttributes, "_set_items"), reason="this SDK fills item by item")
+
+_scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9) | st.binary()
+_values = st.recursive(
+    _scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+)
+_keys = st.text(max_size=5) | st.integers()
+
+
+@pytest.fixture(autouse=True)
+def quick() -> Iterator[None]:
+    """Fill quickly during each test, and keep upstream's warnings off the test's output."""
+    logging.getLogger("opentelemetry.attributes").disabled = True
+    attributes.install()
+    yield
+    attributes.uninstall()
+    logging.getLogger("opentelemetry.attributes").disabled = False
+
+
+def _facts(given: Any, maxlen: int | None, max_value_len: int | None) -> tuple[Any, ...]:
+    bounded = BoundedAttributes(maxlen, given, immutable=False, max_value_len=max_value_len)
+    return list(bounded.items()), bounded.dropped
+
+
+@given(
+    st.dictionaries(_keys, _values, max_size=6),
+    st.none() | st.integers(0, 6),
+    st.none() | st.integers(0, 9),
+)
+def test_result_is_upstreams(given: dict[Any, Any], maxlen: int | None, max_value_len: int | None) -> None:
+    """Items, their order and the count of dropped ones are the same for any attributes and limits."""
+    attributes.install()
+    quick = _facts(given, maxlen, max_value_len)
+    attributes.uninstall()
+
+    assert _facts(given, maxlen, max_value_len) == quick
+
+
+def test_source_may_change_afterwards() -> None:
+    """What was given is copied: a later change of it does not reach the attributes."""
+    given: dict[str, Any] = {"a": 1}
+    bounded = BoundedAttributes(attributes=given)
+    given["a"] = 2
+
+    assert {"a": 1} == dict(bounded)
+
+
+def test_immutable_attributes_stay_so() -> None:
+    """Attributes made immutable still refuse an item."""
+    bounded = BoundedAttributes(attributes={"a": 1}, immutable=True)
+
+    with pytest.raises(TypeError, match="immutable"):
+        bounded["b"] = 2

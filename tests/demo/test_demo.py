@@ -72,7 +72,7 @@ def test_shows_the_timeline(finished: Finished) -> None:
         r"shop +POST .*",
         r"stock +POST /reservations/\{item\}",
         r"mail +run/clew\.demo\.mail\.apologise",
-        r"Root cause +stock .*LookupError: no shelf holds a unicorn",
+        r"Root cause +stock .*LookupError: no shelf holds a samovar",
     ):
         assert re.search(claim, timeline), claim
 
@@ -87,22 +87,13 @@ def test_every_log_line_has_the_id(finished: Finished) -> None:
 
 
 def test_says_what_to_try(finished: Finished) -> None:
-    """The commands that it proposes work as they are printed."""
-    commands = re.findall(r"^  clew (trace|logs|errors) ?(.*?) {2,}", finished.out, re.MULTILINE)
+    """The commands that it proposes work in a shell as they are printed."""
+    commands = re.findall(r"^  (clew (?:trace|logs|errors) .*?)(?: {2,}|$)", finished.out, re.MULTILINE)
     environ = clean_environment(finished.folder)
-    results = [
-        subprocess.run(
-            [BIN / "clew", name, *options.split()],
-            capture_output=True,
-            env=environ,
-            check=False,
-        )
-        for name, options in commands
-    ]
+    results = [subprocess.run(line, shell=True, capture_output=True, env=environ, check=False) for line in commands]
 
-    assert [("trace", 0), ("logs", 0), ("errors", 0)] == [
-        (name, result.returncode) for (name, _), result in zip(commands, results, strict=True)
-    ]
+    assert ["trace", "logs", "errors"] == [line.split()[1] for line in commands]
+    assert [0, 0, 0] == [result.returncode for result in results]
 
 
 def test_leaves_no_process(finished: Finished) -> None:
@@ -129,7 +120,7 @@ def test_leaves_no_process_when_interrupted(number: int, tmp_path: Path) -> None
     with _start(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1") as process:
         assert process.stdout is not None
         out = ""
-        while "Ordering" not in out:
+        while "Sending" not in out:
             line = process.stdout.readline()
             assert line, process.communicate()
             out += line

@@ -236,7 +236,17 @@ _MAIL_COMMAND: Final = (
 
 
 def _shop_command(port: int) -> tuple[str, ...]:
-    return ("gunicorn", "clew.demo.shop:app", "--bind", f"127.0.0.1:{port}", "--workers", "2", "--access-logfile", "-")
+    return (
+        "gunicorn",
+        "clew.demo.shop:app",
+        "--bind",
+        f"127.0.0.1:{port}",
+        "--workers",
+        "2",
+        "--preload",
+        "--access-logfile",
+        "-",
+    )
 
 
 def _environment(folder: Path, environ: Mapping[str, str], endpoint: str) -> dict[str, str]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 DEFAULT_ENDPOINT: Final = "http://localhost:4318"
 """Where a Collector is looked for if OTEL_EXPORTER_OTLP_ENDPOINT names none: the specification's default."""
 
-_ITEMS: Final = ("teapot", "kettle", "unicorn")
+_ITEMS: Final = ("teapot", "kettle", "samovar")
 """The last one is on no shelf."""
 
 
@@ -91,7 +91,7 @@ def _start(demonstration: Demonstration, wanted: str, found: str) -> None:
 
 def _send_orders(demonstration: Demonstration) -> list[_Order]:
     run = secrets.token_hex(2)
-    click.echo("\nOrdering from the shop; each request brings its own ID, and the last one will fail.\n")
+    click.echo("\nSending the shop three orders, each under an ID of its own; the last one fails.\n")
     return [_send_order(demonstration, item, f"order-{run}-{number}") for number, item in enumerate(_ITEMS, 1)]
 
 
@@ -108,7 +108,7 @@ def _send_order(demonstration: Demonstration, item: str, correlation_id: str) ->
 def _wait_for_interrupt(demonstration: Demonstration) -> None:
     url = demonstration.services["shop"].url
     click.echo(
-        f"\nStill running; Ctrl-C ends it. Try:\n\n  curl -i -X POST -H 'X-Correlation-ID: mine-1' {url}/orders/teapot"
+        f"\nStill running; Ctrl-C ends it. Try:\n\n  curl -iXPOST -H x-correlation-id:mine-1 {url}/orders/teapot"
     )
     try:
         while True:
@@ -167,18 +167,26 @@ def _tell_next(folder: Path, orders: list[_Order], *, is_default: bool) -> None:
     """Say where the files are and what to try on them; commands find the default place by themselves."""
     files = find_sources([folder / "telemetry"])
     size = sum(source.size for source in files) / 1000
-    place = "" if is_default else f" --dir {folder}"
     _head("Where it is")
-    click.echo(f"  telemetry  {folder / 'telemetry'}  ({query.counted(len(files), 'file')}, {size:.0f} kB)")
-    click.echo(f"  console    {folder / 'console'}")
+    click.echo(f"  telemetry  {_shown(folder / 'telemetry')}  ({query.counted(len(files), 'file')}, {size:.0f} kB)")
+    click.echo(f"  console    {_shown(folder / 'console')}")
     _head("Try next")
-    for command, meaning in (
-        (f"clew trace {orders[0].correlation_id}", "an order that went well"),
-        (f"clew logs --id {orders[-1].correlation_id}", "every log line of the failed one, with tracebacks"),
-        ("clew errors", "what fails, grouped by root cause"),
-        ("clew report", "latency, errors and overhead as one HTML page"),
-    ):
-        click.echo(f"  {command + place:<{34 + len(place)}} {meaning}")
+    place = "" if is_default else f" --dir {_shown(folder)}"
+    commands = {
+        f"clew trace {orders[0].correlation_id}{place}": "an order that went well",
+        f"clew logs --id {orders[-1].correlation_id}{place}": "the failed order's logs, with tracebacks",
+        f"clew errors{place}": "what fails, grouped by root cause",
+        f"clew report{place}": "latency and errors as one HTML page",
+    }
+    width = max(map(len, commands))
+    for command, meaning in commands.items():
+        click.echo(f"  {command:<{width}}  {meaning}")
+
+
+def _shown(path: Path) -> str:
+    """Write a path as a shell reads it, short where it is in the home folder."""
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if home in path.parents else str(path)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from rich.console import Console
+    from rich.text import Text
 
 DEFAULT_WIDTH: Final = 120
 """Columns where output goes to a file or a pipe and `COLUMNS` does not say."""
@@ -43,6 +44,11 @@ def width() -> int:
     return shutil.get_terminal_size((DEFAULT_WIDTH, 40)).columns
 
 
+def is_unicode() -> bool:
+    """Tell whether standard output takes more than ASCII."""
+    return (sys.stdout.encoding or "").lower().startswith("utf")
+
+
 def clean(text: str) -> str:
     """Make control characters visible, so that what was logged cannot drive the terminal of whoever reads it."""
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
@@ -60,6 +66,25 @@ def page(lines: Iterable[str]) -> None:
     for line in chain(first, lines):
         write(line + "\n")
     sys.stdout.flush()
+
+
+def styled(texts: Iterable[Text]) -> Iterator[str]:
+    """Turn rich's texts into lines of the terminal's width; far faster than printing each on a console."""
+    if not has_colour():
+        for text in texts:
+            text.truncate(width(), overflow="ellipsis")
+            yield text.plain.rstrip()
+        return
+    from rich.color import ColorSystem  # noqa: PLC0415 - rich takes longer to import than most answers without colour
+
+    console, columns = make_console(), width()
+    for text in texts:
+        text.truncate(columns, overflow="ellipsis")
+        parts = text.render(console)
+        yield "".join(
+            part.style.render(part.text, color_system=ColorSystem.STANDARD) if part.style else part.text
+            for part in parts
+        )
 
 
 def draw(show: Callable[[Console], None]) -> None:

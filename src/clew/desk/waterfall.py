@@ -14,6 +14,8 @@ from clew.files.reader.records import ERROR_SEVERITY, LogRow, SpanEvent, SpanRec
 from clew.files.reader.timestamps import format_timestamp
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console
 
     from clew.desk.query import Trace
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from clew.desk.timeline import Timeline, TimelineRow
 
 _PALETTE: Final = ("cyan", "green", "magenta", "blue", "yellow", "bright_cyan", "bright_green", "bright_magenta")
+_ASCII_LINES: Final = str.maketrans("│├└", "||`")
 _NARROWEST: Final = 60
 _NAME_SHARE: Final = 0.46
 _DURATION_WIDTH: Final = 10
@@ -32,14 +35,21 @@ _NOTED_SHIFT_NS: Final = 1_000_000
 
 def draw_waterfall(console: Console, trace: Trace, timeline: Timeline, cause: RootCause | None) -> None:
     """Draw the header, each row, and the root cause if something failed."""
-    for line in _header(trace, timeline):
+    is_unicode = (console.encoding or "").lower().startswith("utf")
+    for line in waterfall(trace, timeline, cause, console.width, is_unicode=is_unicode):
         console.print(line, overflow="ellipsis", no_wrap=True)
-    console.print()
-    pen = _Pen(console, timeline, cause.span_id if cause else "")
+
+
+def waterfall(
+    trace: Trace, timeline: Timeline, cause: RootCause | None, width: int, *, is_unicode: bool = True
+) -> Iterator[Text]:
+    """Give the lines of the picture, one after the other, so that a long one begins at once."""
+    yield from _header(trace, timeline)
+    yield Text()
+    pen = _Pen(width, timeline, cause.span_id if cause else "", is_unicode=is_unicode)
     for row in timeline.rows:
-        console.print(pen.line(row), overflow="ellipsis", no_wrap=True)
-    for line in _footer(trace, timeline, cause):
-        console.print(line)
+        yield pen.line(row)
+    yield from _footer(trace, timeline, cause)
 
 
 def format_duration(duration_ns: float) -> str:
@@ -98,19 +108,18 @@ def _footer(trace: Trace, timeline: Timeline, cause: RootCause | None) -> list[T
 class _Pen:
     """Draws one row after the other on a console of a certain width."""
 
-    def __init__(self, console: Console, timeline: Timeline, cause_span_id: str) -> None:
-        width = max(_NARROWEST, console.width)
+    def __init__(self, width: int, timeline: Timeline, cause_span_id: str, *, is_unicode: bool) -> None:
+        width = max(_NARROWEST, width)
         self._name_width = int(width * _NAME_SHARE)
         self._bar_width = width - self._name_width - _DURATION_WIDTH - _MARKS_WIDTH
         self._timeline = timeline
         self._cause_span_id = cause_span_id
-        utf8 = (console.encoding or "").lower().startswith("utf")
-        self._full, self._cross, self._dot = ("━", "✗", "·") if utf8 else ("=", "x", ".")
-        self._ascii = not utf8
+        self._full, self._cross, self._dot = ("━", "✗", "·") if is_unicode else ("=", "x", ".")
+        self._is_unicode = is_unicode
 
     def line(self, row: TimelineRow) -> Text:
         """Draw one row."""
-        indent = row.indent.translate({ord("│"): "|", ord("├"): "|", ord("└"): "`"}) if self._ascii else row.indent
+        indent = row.indent if self._is_unicode else row.indent.translate(_ASCII_LINES)
         text = Text(indent, "dim")
         if isinstance(row.item, SpanRecord):
             return self._span(text, row, row.item)

@@ -50,6 +50,8 @@ def errors(
     with terminal.progress(sum(source.size for source in sources), "Reading") as progress:
         groups = group_errors(find_records(sources, period, place, stats, progress))
     options.tell_unread(stats)
+    if not stats.records:
+        raise NoDataError(f"no span or log record in {query.counted(len(sources), 'file')}")
     wanted = set(services)
     chosen = [group for group in groups if not wanted or wanted & set(group.services)][:limit]
     if as_data:
@@ -58,8 +60,6 @@ def errors(
         click.echo(f"No errors in {stats.records} records of {query.counted(len(sources), 'file')}.")
     else:
         terminal.draw(lambda console: draw(console, chosen))
-    if not stats.records:
-        raise NoDataError(f"no span or log record in {query.counted(len(sources), 'file')}")
 
 
 def find_records(

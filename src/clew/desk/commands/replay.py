@@ -89,7 +89,7 @@ def tell(counts: ReplayCounts, stats: ReadStats, *, as_data: bool) -> None:
         "requests": counts.requests,
         "bytes": counts.bytes,
         "files": stats.files,
-        "unparsed_lines": stats.unparsed,
+        "raw_lines": stats.raw,
     }
     if as_data:
         click.echo(plain.as_json(data))

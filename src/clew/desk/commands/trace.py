@@ -59,10 +59,11 @@ def read_trace(identifier: str, place: Place) -> Trace:
 
 def show(found: Trace, cause: RootCause | None, *, with_logs: bool = True) -> None:
     """Draw the waterfall on the terminal."""
-    from clew.desk.waterfall import draw_waterfall  # noqa: PLC0415 - rich takes longer to import than `--json` to answer
+    from clew.desk.waterfall import waterfall  # noqa: PLC0415 - rich takes longer to import than `--json` to answer
 
     timeline = make_timeline(found, with_logs=with_logs)
-    terminal.draw(lambda console: draw_waterfall(console, found, timeline, cause))
+    lines = waterfall(found, timeline, cause, terminal.width(), is_unicode=terminal.is_unicode())
+    terminal.page(terminal.styled(lines))
 
 
 def show_data(found: Trace, cause: RootCause | None) -> None:

@@ -74,6 +74,11 @@ KNOWN: Final = (
         rf"(?P<time>{_TIME}) +{_LEVEL} +(?P<process__pid>\d+) +--- \[ *(?P<thread__name>[^\]]*)\]"
         rf" {_LOGGER} *: (?P<message>.*)",
     ),
+    TextFormat(
+        "log4j",
+        rf"(?P<time>{_TIME}) +{_LEVEL} +\[(?P<thread__name>.*?)\]"
+        r" (?P<logger>[\w$]+(?:\.[\w$]+)+)(?: -|:) (?P<message>.*)",
+    ),
     TextFormat("scrapy", rf"(?P<time>{_TIME}) \[(?P<logger>[\w.-]+)\] {_LEVEL}: ?(?P<message>.*)"),
     TextFormat(
         "time-level-logger-colon",
@@ -85,7 +90,8 @@ KNOWN: Final = (
     ),
     TextFormat(
         "time-logger-level",
-        rf"\[?(?P<time>{_TIME})\]?{_GAP}(?!{LEVEL_PATTERN}\b){_LOGGER} *[:|]? +\[?{_LEVEL}\]?(?: *[:|-])? +(?P<message>.*)",
+        rf"\[?(?P<time>{_TIME})\]?{_GAP}(?!{LEVEL_PATTERN}\b){_LOGGER} *[:|]?"
+        rf" +\[?{_LEVEL}\]?(?: *[:|-])? +(?P<message>.*)",
     ),
     TextFormat("time-level", rf"\[?(?P<time>{_TIME})\]?{_GAP}[\[(]?{_LEVEL}\b[\])]? *[:|-]? *(?P<message>.*)"),
     TextFormat(

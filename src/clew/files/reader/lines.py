@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import stat
+import sys
 import zlib
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -35,6 +38,8 @@ def read_blocks(file: IO[bytes]) -> Iterator[bytes]:
 
     Takes several zstd frames or gzip members in a row, and the Collector's older form in which each message is
     compressed alone behind its length.
+    Of a plain file that grows while it is read, only what it had at the start is given: a writer that is faster than
+    us would keep us for ever.
 
     Raises:
         DamagedError: After the last good block, if compressed data is damaged or ends early.
@@ -47,9 +52,25 @@ def read_blocks(file: IO[bytes]) -> Iterator[bytes]:
     elif head[_PREFIX_BYTES:].startswith(_ZSTD_MAGIC):
         yield from _unzstd_messages(file)
     else:
-        while head:
-            yield head
-            head = file.read(BLOCK_BYTES)
+        yield from _plain(head, file)
+
+
+def _plain(head: bytes, file: IO[bytes]) -> Iterator[bytes]:
+    """Give a plain file's blocks; one without a size of its own, such as a pipe, to its end."""
+    status = os.fstat(file.fileno()) if _has_descriptor(file) else None
+    left = status.st_size if status is not None and stat.S_ISREG(status.st_mode) else sys.maxsize
+    while head and left > 0:
+        yield head[:left]
+        left -= len(head)
+        head = file.read(BLOCK_BYTES)
+
+
+def _has_descriptor(file: IO[bytes]) -> bool:
+    try:
+        file.fileno()
+    except OSError:
+        return False
+    return True
 
 
 def _gunzip(head: bytes, file: IO[bytes]) -> Iterator[bytes]:

@@ -108,7 +108,7 @@ class FileReader:
     def settle(self) -> list[LogRow | RawLine]:
         """Give the text record under way: no more lines of it are to come."""
         rows = self._text.flush() if self._text else []
-        self._stats.records += len(rows)
+        self._count(rows)
         return rows
 
     def _otlp_lines(self, blocks: Iterator[bytes], needles: Sequence[bytes]) -> Iterator[Record]:
@@ -121,7 +121,9 @@ class FileReader:
                 rows = otlp.records(orjson.loads(line), path, stats, signals)
             except (orjson.JSONDecodeError, TypeError):
                 rows = self._odd_line(line)
-            stats.records += len(rows)
+                self._count(rows)
+            else:
+                stats.records += len(rows)
             yield from rows
 
     def _odd_line(self, line: bytes) -> list[Record]:
@@ -152,7 +154,7 @@ class FileReader:
         for line in chain(sample, cut):
             self._stats.lines += 1
             rows = self._log_line(line.decode(errors="replace").removesuffix("\r"), None)
-            self._stats.records += len(rows)
+            self._count(rows)
             yield from rows
 
     def _plain(self, sample: list[bytes]) -> list[str]:
@@ -197,10 +199,14 @@ class FileReader:
             if rows is None:
                 self._stats.foreign += 1
                 rows = [self._raw(orjson.dumps(part))]
-            self._stats.records += len(rows)
+            self._count(rows)
             yield from rows
 
+    def _count(self, rows: Sequence[Record]) -> None:
+        self._stats.records += sum(not isinstance(row, RawLine) for row in rows)
+
     def _raw(self, line: bytes) -> RawLine:
+        self._stats.raw += 1
         return RawLine(line[: lines.KEPT_BYTES].decode(errors="replace"), self._path, self._stats.lines)
 
 

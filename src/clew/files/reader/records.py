@@ -347,6 +347,9 @@ class ReadStats:
     bytes: int = 0
     lines: int = 0
     records: int = 0
+    """Spans, log records and metric points."""
+    raw: int = 0
+    """Lines that were kept as they are."""
     blank: int = 0
     torn: int = 0
     """Lines that end in the middle: a crash, a full disk, or a writer at work."""
@@ -360,11 +363,6 @@ class ReadStats:
     """Compressed files that end early or do not decompress; what came before was read."""
     unreadable: list[Path] = field(default_factory=list)
     """Files that the operating system did not let us read."""
-
-    @property
-    def unparsed(self) -> int:
-        """How many lines were kept as raw."""
-        return self.torn + self.foreign
 
 
 def severity_name(number: int) -> str:

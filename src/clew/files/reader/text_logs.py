@@ -69,6 +69,7 @@ class TextLogs:
             self._stats.blank += 1
             return self.flush()
         self._stats.foreign += 1
+        self._stats.raw += 1
         return [*self.flush(), RawLine(line, self._path, self._stats.lines)]
 
     def flush(self) -> list[LogRow | RawLine]:

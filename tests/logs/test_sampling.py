@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +14,8 @@ from clew.logs.sampling import Folding
 from clew.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pytest
 
 
@@ -95,3 +97,10 @@ def test_sink_that_raises_is_counted(capsys: pytest.CaptureFixture[str]) -> None
 
     assert 1 == intake.counts()["failed"] - before
     assert "no room" in capsys.readouterr().err or before
+
+
+def test_counts_are_emitted_at_exit(run_program: Callable[..., Any]) -> None:
+    """A program that ends within the window leaves the exact count."""
+    records = run_program("repeating.py", clew=True, CLEW_LOG_FOLD="1h").records
+
+    assert [{}, {"clew.log.repeated": 4}] == [record["attributes"] for record in records]

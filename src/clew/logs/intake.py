@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from typing import TYPE_CHECKING, Final
 
 from clew import diagnostics
@@ -37,6 +38,9 @@ class _State:
 def open_to(sink: Callable[[LogEntry], None], settings: Settings) -> None:
     """Hand what comes in to `sink` from now on."""
     flush()
+    if settings.log_fold_s:
+        atexit.unregister(flush)
+        atexit.register(flush)
     _State.folding = Folding(sink, settings.log_fold_s) if settings.log_fold_s else None
     _State.sink = _State.folding.put if _State.folding else sink
     _State.by_trace = settings.log_sampling == "trace"

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 _HEADER: Final = "Traceback (most recent call last):\n"
 _CAUSE: Final = "\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT: Final = "\nDuring handling of the above exception, another exception occurred:\n\n"
+# The slots of BaseException itself: what a subclass puts over them is not ours to run.
+_cause: Final = vars(BaseException)["__cause__"].__get__
+_context: Final = vars(BaseException)["__context__"].__get__
+_suppressed: Final = vars(BaseException)["__suppress_context__"].__get__
+_traceback: Final = vars(BaseException)["__traceback__"].__get__
+
 _REPEATS_SHOWN: Final = 3
 _PLACES_MAX: Final = 8192
 """Places whose lines are remembered; a program that compiles code all the time starts over at this number."""
@@ -56,11 +62,11 @@ def _chain(error: BaseException) -> Iterator[tuple[BaseException, str]]:
     link: BaseException | None = error
     while link is not None:
         seen.add(id(link))
-        cause, context = link.__cause__, link.__context__
+        cause, context = _cause(link), _context(link)
         following, joint = None, ""
         if cause is not None and id(cause) not in seen:
             following, joint = cause, _CAUSE
-        elif context is not None and not link.__suppress_context__ and id(context) not in seen:
+        elif context is not None and not _suppressed(link) and id(context) not in seen:
             following, joint = context, _CONTEXT
         yield link, joint
         link = following
@@ -68,7 +74,7 @@ def _chain(error: BaseException) -> Iterator[tuple[BaseException, str]]:
 
 def _format_one(error: BaseException, sanitizer: Sanitizer) -> str:
     """Return the text of one link of the chain."""
-    stack = error.__traceback__
+    stack: TracebackType | None = _traceback(error)
     head = f"{_HEADER}{''.join(_frames(stack))}" if stack is not None else ""
     if isinstance(error, SyntaxError) or getattr(error, "__notes__", None):
         return head + "".join(traceback.format_exception_only(type(error), error))

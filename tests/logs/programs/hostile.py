@@ -348,7 +348,7 @@ CASES = {
     "recursion": exc(recursing, 0),
     "exception without str": exc(lambda: (_ for _ in ()).throw(BadException("x"))),
     "exception with surrogate": exc(many_args),
-    "exception raising properties": lambda: log.info("props", extra={"error": PropertyException("p").args}),
+    "exception raising properties": exc(lambda: (_ for _ in ()).throw(PropertyException("p"))),
     "exit": exc(sys.exit, 3),
     "cancelled": exc(lambda: (_ for _ in ()).throw(asyncio.CancelledError())),
     "exception outside": lambda: log.exception("nothing to show"),

@@ -238,7 +238,7 @@ class Settings:
         "CLEW_LOG_SAMPLING",
         one_of("all", "trace"),  # type: ignore[arg-type]  # one_of returns one of these literals
         "all",
-        "`trace` keeps records below WARNING only where their trace is sampled.",
+        "`trace` leaves out records below WARNING whose trace is not sampled.",
     )
     log_fold_s: float = _variable(
         "CLEW_LOG_FOLD",

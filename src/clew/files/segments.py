@@ -178,8 +178,9 @@ class SegmentWriter:
     """Appends lines to segments of one signal; safe from any thread, and in a forked child.
 
     A segment is closed before a write that would make it longer than `max_bytes`, and once it is `max_age_s` old; a
-    write that is longer alone has a segment of its own. Each write is one system call, so a killed process leaves whole
-    lines. Where the segment or its folder was removed or renamed, the next write begins a new one.
+    write that is longer alone has a segment of its own. A write that has returned outlives the process; one that a kill
+    interrupts may leave a torn line, the last of its segment (Linux stops such a write between two pages). Where the
+    segment or its folder was removed or renamed, the next write begins a new one.
     """
 
     def __init__(  # noqa: PLR0913 - each is a property of the segments, and all but three have names

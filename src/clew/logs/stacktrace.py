@@ -6,6 +6,7 @@ first of a long expression, and the suggestions of Python 3.12 and newer, which 
 
 from __future__ import annotations
 
+import builtins
 import linecache
 import traceback
 from typing import TYPE_CHECKING, Any, Final
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
 _HEADER: Final = "Traceback (most recent call last):\n"
 _CAUSE: Final = "\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT: Final = "\nDuring handling of the above exception, another exception occurred:\n\n"
+_GROUPS: Final[Any] = getattr(builtins, "BaseExceptionGroup", ())
+
 # The slots of BaseException itself: what a subclass puts over them is not ours to run.
 _cause: Final = vars(BaseException)["__cause__"].__get__
 _context: Final = vars(BaseException)["__context__"].__get__
 _suppressed: Final = vars(BaseException)["__suppress_context__"].__get__
+_dict: Final = vars(BaseException)["__dict__"].__get__
 _traceback: Final = vars(BaseException)["__traceback__"].__get__
 
 _REPEATS_SHOWN: Final = 3
@@ -35,7 +39,7 @@ _places: dict[tuple[int, int], tuple[CodeType, str]] = {}
 def format_exception(error: BaseException, sanitizer: Sanitizer) -> str:
     """Return the text of `error` and all that it was raised from; never raises what the exceptions themselves raise."""
     chain = list(_chain(error))
-    if any(hasattr(type(link), "derive") for link, _ in chain):
+    if any(isinstance(link, _GROUPS) for link, _ in chain):
         text = "".join(traceback.TracebackException(type(error), error, error.__traceback__).format())
     else:
         text = "".join(f"{joint}{_format_one(link, sanitizer)}" for link, joint in reversed(chain))
@@ -76,7 +80,7 @@ def _format_one(error: BaseException, sanitizer: Sanitizer) -> str:
     """Return the text of one link of the chain."""
     stack: TracebackType | None = _traceback(error)
     head = f"{_HEADER}{''.join(_frames(stack))}" if stack is not None else ""
-    if isinstance(error, SyntaxError) or getattr(error, "__notes__", None):
+    if isinstance(error, SyntaxError) or _dict(error).get("__notes__"):
         return head + "".join(traceback.format_exception_only(type(error), error))
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ in {"__main__", "builtins"} else type_name(kind)

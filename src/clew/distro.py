@@ -110,9 +110,11 @@ def finish() -> None:
     if logging.lastResort is _retelling:
         logging.lastResort = _retelling.replaced
     if _boot.sink is not None:
-        from clew.logs import capture  # noqa: PLC0415 - loaded only where the boot has gone well
+        from clew.latency import overhead  # noqa: PLC0415 - loaded only where the boot has gone well
+        from clew.logs import capture  # noqa: PLC0415 - likewise
 
         capture.install(_boot.sink, _boot.settings)
+        overhead.boot_ended()
     if _retelling.held:
         diagnostics.report("boot", _retelling.held)
 
@@ -199,13 +201,15 @@ def _install_metrics(delivery: Delivery) -> None:
     """Bound what is measured, and let Clew's own parts be observed; before anything is measured."""
     from clew.correlation import self_metrics as correlation_metrics  # noqa: PLC0415
     from clew.delivery import self_metrics as delivery_metrics  # noqa: PLC0415
-    from clew.latency import span_counts, views  # noqa: PLC0415
+    from clew.latency import overhead, span_counts, views  # noqa: PLC0415
 
     provider = metrics.get_meter_provider()
     views.install(provider, settings.process_environment())
     span_counts.register(provider)
     delivery_metrics.register_metrics(delivery, provider)
     correlation_metrics.register_metrics(provider)
+    overhead.register_metrics(provider)
+    overhead.install()
 
 
 def _wire_beside_others() -> None:
@@ -231,13 +235,18 @@ def _install_correlation(resolved: Settings) -> None:
 def _install_logs(resolved: Settings, delivery: Delivery) -> None:
     from clew import sdk  # noqa: PLC0415
     from clew.delivery.processors import ClewLogRecordProcessor  # noqa: PLC0415
+    from clew.latency import overhead  # noqa: PLC0415
     from clew.logs import capture, console, emission, span_errors, unhandled  # noqa: PLC0415
     from clew.logs.bridges import loguru, structlog  # noqa: PLC0415
 
     sink = sdk.make_log_sink(delivery.put_log, emission.make_emitter(), ClewLogRecordProcessor)
     _boot.sink = sink
     # Until the boot ends, what upstream logs about itself is not the program's.
-    capture.install(lambda entry: None if str(entry.scope).startswith("opentelemetry") else sink(entry), resolved)
+    capture.install(
+        lambda entry: None if str(entry.scope).startswith("opentelemetry") else sink(entry),
+        resolved,
+        overhead.logs.measure_hook,
+    )
     unhandled.install(sink)
     console.install(resolved)
     structlog.install()

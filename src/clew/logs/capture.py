@@ -39,10 +39,15 @@ class _State:
     keep_ids = False
 
 
-def install(sink: Callable[[LogEntry], None], settings: Settings) -> None:
+def install(
+    sink: Callable[[LogEntry], None],
+    settings: Settings,
+    measure: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda hook: hook,
+) -> None:
     """Capture each record from now on and hand its entry to `sink`, on the thread that logged.
 
-    `sink` must be quick, and safe from any thread; what it raises is counted. A second call replaces the sink only.
+    `sink` must be quick, and safe from any thread; what it raises is counted. `measure` may wrap the hooks to see what
+    they cost. A second call replaces the sink only.
     """
     intake.open_to(sink, settings)
     if _State.original is not None:
@@ -50,7 +55,7 @@ def install(sink: Callable[[LogEntry], None], settings: Settings) -> None:
     _State.keep_ids = settings.log_format == "json"
     original: Any = logging.Logger.callHandlers
     logging.Logger.callHandlers = (  # type: ignore[method-assign]  # the same function with a call at both ends
-        weave(original, gate=_gate, after=_after) or _wrap(original)
+        weave(original, gate=measure(_gate), after=measure(_after)) or _wrap(original)
     )
     _State.original = original
     marking.install()

@@ -35,6 +35,10 @@ class Lane:
         waiting = len(self.queue)
         return waiting >= self.batching.batch_size or (waiting > 0 and now >= self.due_at)
 
+    def waiting(self) -> int:
+        """Return how many records are in memory, those on their way out included."""
+        return len(self.queue) + len(self.in_flight)
+
     def take(self) -> list[Any]:
         """Take the next batch off the queue; it is in flight until `landed`."""
         queue, size = self.queue, 1 if self.signal == "metrics" else self.batching.batch_size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import contextlib
 import contextvars
 import math
 import threading
@@ -155,22 +156,12 @@ class Delivery:
 
     def _store_late(self, lane: Lane, item: Any) -> None:
         """Store a record that comes after the end of delivery."""
-        try:
-            stored = all([route.store((item,)) for route in lane.routes])
-        except Exception as error:  # noqa: BLE001 - runs in the program's log call
-            diagnostics.report("late", f"a record made at exit is dropped: {error}")
-            stored = False
-        if not stored:
-            self.tallies.add(lane.signal, "dropped", 1, reasons.EXIT)
-        elif lane.signal == "logs":
-            self._durable.release((item,))
+        self.tallies.add(lane.signal, "dropped", 1 - self._worker.store(lane, (item,)), reasons.EXIT)
 
     def _rouse(self) -> None:
         """Wake the thread; safe in a signal handler, where an Event's lock would not be."""
-        try:
+        with contextlib.suppress(RuntimeError):
             self._wake.release()
-        except RuntimeError:
-            pass
 
     # The thread.
 
@@ -234,7 +225,7 @@ class Delivery:
 
     def _reserve_s(self) -> float:
         """Return how long storing what is queued may take."""
-        waiting = sum(len(lane.queue) + len(lane.in_flight) for lane in self._lanes.values())
+        waiting = sum(lane.waiting() for lane in self._lanes.values())
         return _RESERVE_S + waiting * _RESERVE_PER_RECORD_S
 
     def _flush_here(self, deadline: float) -> bool:
@@ -363,7 +354,7 @@ class Delivery:
 
     def queue_depths(self) -> dict[str, int]:
         """Return how many records wait in memory, by signal."""
-        return {signal: len(self._lanes[signal].queue) for signal in schema.SIGNALS}
+        return {signal: self._lanes[signal].waiting() for signal in schema.SIGNALS}
 
     def cpu_time_s(self) -> float:
         """Return the CPU time of the worker's thread, in seconds."""

@@ -36,16 +36,16 @@ _SPLIT_TRIES: Final = 64
 class Route(Protocol):
     """One destination of one signal; used by one thread at a time except for `store`."""
 
-    def deliver(self, items: Sequence[Any], deadline: float) -> bool:
-        """Deliver, store or count a batch; False if it could not be, and has to wait in memory.
+    def deliver(self, items: Sequence[Any], deadline: float) -> int:
+        """Deliver, store or count a batch; return how many of its first items were, the others wait in memory.
 
         Args:
             items: The batch.
             deadline: Time (monotonic) after which nothing is sent any more.
         """
 
-    def store(self, items: Sequence[Any]) -> bool:
-        """Put a batch on disk, from any thread; False if that cannot be."""
+    def store(self, items: Sequence[Any]) -> int:
+        """Put a batch on disk, from any thread; return how many of its first items it took."""
 
     def replay(self, budget_bytes: int, deadline: float) -> int:
         """Deliver at most so many bytes of what waits on disk; return how many."""
@@ -98,7 +98,7 @@ class Sender:
                     peer.fail()
         said = "does not answer" if outcome.kind == "unreachable" else f"takes no more for now ({outcome.detail})"
         diagnostics.report(
-            f"gone-{self._origin}", f"Collector {self._origin} {said}; keeping records in {self._spool.folder}"
+            f"gone-{self._origin}", f"Collector {self._origin} {said}; keeping records in {self._spool.place()}"
         )
 
 
@@ -114,24 +114,26 @@ class CollectorRoute:
         self._signal, self._sender, self._spool, self._counts, self._redact = signal, sender, spool, counts, redact
         self._encoding = sender.transport.encoding
 
-    def deliver(self, items: Sequence[Any], deadline: float) -> bool:
-        """Send a batch, or store it while the Collector is away."""
-        if self._sender.breaker.is_open or time.monotonic() >= deadline:
-            return self.store(items) or (self._sender.breaker.is_due and self._deliver(items, deadline))
+    def deliver(self, items: Sequence[Any], deadline: float) -> int:
+        """Send a batch, or store it while the Collector is away; a disk that takes nothing leaves it to the next probe."""
+        if not self._sender.breaker.is_open and time.monotonic() < deadline:
+            return self._deliver(items, deadline)
+        stored = self.store(items)
+        if stored or not self._sender.breaker.is_due or time.monotonic() >= deadline:
+            return stored
         return self._deliver(items, deadline)
 
-    def _deliver(self, items: Sequence[Any], deadline: float) -> bool:
+    def _deliver(self, items: Sequence[Any], deadline: float) -> int:
         encoded = encode(self._signal, self._encoding, items, self._redact)
         outcome = self._sender.send(encoded.payload, deadline) if encoded.count else None
         if outcome is not None and outcome.kind in {"unreachable", "busy"}:
             return self.store(items)
         self._counts.add(self._signal, "dropped", encoded.rejected, reasons.ENCODING)
-        if outcome is None:
-            return True
-        if outcome.kind == "accepted":
+        if outcome is not None and outcome.kind == "accepted":
             self._count_accepted(encoded.count, outcome, "delivered", len(encoded.payload))
-            return True
-        return self._deliver_in_parts(items, outcome, deadline)
+        elif outcome is not None:
+            self._deliver_in_parts(items, outcome, deadline)
+        return len(items)
 
     def _count_accepted(self, records: int, outcome: Outcome, what: Any, size: int) -> None:
         rejected = min(records, outcome.rejected)
@@ -143,7 +145,7 @@ class CollectorRoute:
                 f"rejected-{self._signal}", f"the Collector rejected {rejected} {self._signal}: {outcome.detail}"
             )
 
-    def _deliver_in_parts(self, items: Sequence[Any], outcome: Outcome, deadline: float) -> bool:
+    def _deliver_in_parts(self, items: Sequence[Any], outcome: Outcome, deadline: float) -> None:
         """Halve a batch that is invalid or too large until the records that are to blame stand alone; they are dropped."""
         blamed = 0 if outcome.kind in {"invalid", "too_large"} else len(items)
         waiting = [] if blamed else [list(items)]
@@ -157,7 +159,6 @@ class CollectorRoute:
             waiting.extend(half for half in (part[middle:], part[:middle]) if not self._try_part(half, deadline))
             tries -= 2
         self._drop_refused(blamed + sum(map(len, waiting)), outcome)
-        return True
 
     def _drop_refused(self, records: int, outcome: Outcome) -> None:
         reason = reasons.TOO_LARGE if outcome.kind == "too_large" else reasons.REFUSED
@@ -169,7 +170,7 @@ class CollectorRoute:
             )
 
     def _try_part(self, items: Sequence[Any], deadline: float) -> bool:
-        """Send part of a refused batch; False if it is refused too."""
+        """Send part of a refused batch, or store it if the Collector goes away; False if it is refused too."""
         encoded = encode(self._signal, self._encoding, items, self._redact)
         if not encoded.count:
             return True
@@ -178,11 +179,12 @@ class CollectorRoute:
             self._count_accepted(encoded.count, outcome, "delivered", len(encoded.payload))
             return True
         if outcome.kind in {"unreachable", "busy"}:
-            return self.store(items)
+            self._counts.add(self._signal, "dropped", len(items) - self.store(items), reasons.DISK)
+            return True
         return False
 
-    def store(self, items: Sequence[Any]) -> bool:
-        """Put a batch into the spool, each log record with a uid; False if the disk does not take it."""
+    def store(self, items: Sequence[Any]) -> int:
+        """Put a batch into the spool, each log record with a uid; return how many of its first items the disk took."""
         size = 1 if self._signal == "metrics" else STORED_RECORDS
         for start in range(0, len(items), size):
             part = items[start : start + size]
@@ -194,13 +196,10 @@ class CollectorRoute:
                     self._spool.store(self._signal, encoded.payload)
             except OSError as error:
                 diagnostics.report("spool", f"nothing is kept in {self._spool.folder}: {error}")
-                if start == 0:
-                    return False
-                self._counts.add(self._signal, "dropped", len(items) - start, reasons.DISK)
-                return True
+                return start
             self._counts.add(self._signal, "spooled", encoded.count)
             self._counts.add(self._signal, "dropped", encoded.rejected, reasons.ENCODING)
-        return True
+        return len(items)
 
     def replay(self, budget_bytes: int, deadline: float) -> int:
         """Send what waits in the spool, oldest first; while the breaker is open one request at a time, as its probe."""
@@ -268,23 +267,23 @@ class FileRoute:
             self._made = self._make_writer()
         return self._made
 
-    def deliver(self, items: Sequence[Any], deadline: float) -> bool:
+    def deliver(self, items: Sequence[Any], deadline: float) -> int:
         """Write a batch as one line."""
         del deadline
         return self.store(items)
 
-    def store(self, items: Sequence[Any]) -> bool:
-        """Write a batch; False if the disk does not take it."""
+    def store(self, items: Sequence[Any]) -> int:
+        """Write a batch, all of it or nothing."""
         encoded = encode(self._signal, "json", items, self._redact)
         try:
             if encoded.count:
                 self._writer.write(encoded.payload)
         except OSError as error:
             diagnostics.report("file", f"{self._signal} are not written: {error}")
-            return False
+            return 0
         self._counts.add(self._signal, "delivered", encoded.count)
         self._counts.add(self._signal, "dropped", encoded.rejected, reasons.ENCODING)
-        return True
+        return len(items)
 
     def replay(self, budget_bytes: int, deadline: float) -> int:
         """Move what killed processes left in the spool into the segments."""

@@ -165,6 +165,14 @@ class Spool:
                 total += path.stat().st_size
         return total
 
+    def place(self) -> str:
+        """Return, for a person, where records are kept: the folder, or memory if nothing can be written there."""
+        folder = self.folder
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        usable = folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+        return str(self.folder) if usable else f"memory, since {self.folder} cannot be written"
+
     def close(self) -> None:
         """Close the segments being written and release those being delivered."""
         with self._lock:

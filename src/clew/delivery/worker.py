@@ -77,29 +77,32 @@ class Worker:
         left = len(lane.queue)
         while left > 0 and not self.stopped and (batch := lane.take()):
             left -= len(batch)
-            if not self._deliver(lane, batch, deadline) and not self.stopped:
-                lane.put_back(batch)
+            handled = self._deliver(lane, batch, deadline)
+            if handled < len(batch) and not self.stopped:
+                lane.put_back(batch[handled:])
                 lane.due_at = time.monotonic() + lane.batching.delay_s
                 return
         if not self.stopped:
             lane.landed()
 
-    def _deliver(self, lane: Lane, batch: list[Any], deadline: float) -> bool:
-        """Hand a batch to each route; False if it has to wait in memory."""
+    def _deliver(self, lane: Lane, batch: list[Any], deadline: float) -> int:
+        """Hand a batch to each route; return how many of its first items need not wait in memory.
+
+        Only the sole route of a lane can make them wait: what one of several could not take is dropped and counted.
+        """
         limit = min(deadline, time.monotonic() + lane.batching.timeout_s)
         try:
-            handled = [route.deliver(batch, limit) for route in lane.routes]
+            taken = [route.deliver(batch, limit) for route in lane.routes]
         except Exception as error:  # noqa: BLE001 - promise: one batch is lost and counted, the thread goes on
             self._give_up(lane, batch, error)
-            handled = [True]
+            taken = []
         if self.stopped:
-            return True
-        if len(handled) == 1 and not handled[0]:
-            return False
-        self._counts.add(lane.signal, "dropped", len(batch) * handled.count(False), reasons.DISK)
+            return len(batch)
+        handled = taken[0] if len(taken) == 1 else len(batch)
+        self._counts.add(lane.signal, "dropped", sum(handled - records for records in taken), reasons.DISK)
         if lane.signal == "logs":
-            self._durable.release(batch)
-        return True
+            self._durable.release(batch[:handled])
+        return handled
 
     def _give_up(self, lane: Lane, batch: list[Any], error: Exception) -> None:
         self._counts.add(lane.signal, "dropped", len(batch), reasons.INTERNAL)
@@ -139,10 +142,12 @@ class Worker:
             batches = [lane.in_flight] if lane.in_flight else []
             while batches or (batch := lane.take()):
                 batch = batches.pop() if batches else batch
-                if time.monotonic() >= limit or not self._store(lane, batch):
-                    self._counts.add(lane.signal, "dropped", len(batch), reasons.EXIT)
-                elif lane.signal == "logs":
-                    self._durable.release(batch)
+                stored = 0 if time.monotonic() >= limit else self.store(lane, batch)
+                self._counts.add(lane.signal, "dropped", len(batch) - stored, reasons.EXIT)
 
-    def _store(self, lane: Lane, batch: list[Any]) -> bool:
-        return bool(self._guarded("exit", lambda: all([route.store(batch) for route in lane.routes])))
+    def store(self, lane: Lane, batch: Sequence[Any]) -> int:
+        """Put records on disk, from any thread; return how many of the first ones every route took."""
+        stored = min((self._guarded("exit", partial(route.store, batch)) or 0 for route in lane.routes), default=0)
+        if lane.signal == "logs":
+            self._durable.release(batch[:stored])
+        return stored

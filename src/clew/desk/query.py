@@ -114,7 +114,8 @@ def find_trace(
 ) -> Trace:
     """Collect all spans and logs of the traces that a correlation ID, trace ID or span ID belongs to.
 
-    One pass over the files where the ID's own trace is all there is, a second one where other traces carry it.
+    Log records outside any span, that carry the correlation ID of these traces, are part of it. It takes one pass over
+    the files where the ID's own trace is all there is, a second one where other IDs belong to it.
 
     Args:
         sources: Files to look in.
@@ -130,15 +131,20 @@ def find_trace(
     expected = {derived_trace_id(identifier, key)}
     collected = _Collected(identifier)
 
-    def look(trace_ids: set[str]) -> None:
-        needles = needles_of({identifier, *trace_ids})
+    def look(trace_ids: set[str], correlation_ids: set[str]) -> None:
+        needles = needles_of({identifier, *trace_ids, *correlation_ids})
         for row in reading.read(sources, stats, signals=_SIGNALS, needles=needles, form=form, progress=progress):
-            if isinstance(row, (SpanRecord, LogRow)) and (row.trace_id in trace_ids or has_id(row, identifier)):
+            if isinstance(row, (SpanRecord, LogRow)) and (
+                row.trace_id in trace_ids
+                or has_id(row, identifier)
+                or (not row.trace_id and row.correlation_id in correlation_ids)
+            ):
                 collected.add(row)
 
-    look(expected)
-    if collected.trace_ids - expected:
-        look(expected | collected.trace_ids)
+    look(expected, set())
+    others = collected.correlation_ids - expected - {identifier}
+    if collected.trace_ids - expected or others:
+        look(expected | collected.trace_ids, others)
     if collected.is_empty:
         raise NoDataError(f"no span or log carries {identifier!r} in {counted(len(sources), 'file')}")
     return collected.trace()
@@ -180,6 +186,7 @@ class _Collected:
         self._logs: dict[object, LogRow] = {}
         self._omitted: set[object] = set()
         self.trace_ids: set[str] = set()
+        self.correlation_ids: set[str] = set()
 
     @property
     def is_empty(self) -> bool:
@@ -189,6 +196,8 @@ class _Collected:
         """Keep a record that is new."""
         if row.trace_id:
             self.trace_ids.add(row.trace_id)
+        if row.correlation_id:
+            self.correlation_ids.add(row.correlation_id)
         key: object = (row.trace_id, row.span_id) if isinstance(row, SpanRecord) else _log_key(row)
         if len(self._spans) + len(self._logs) >= MAX_RECORDS:
             if key not in self._spans and key not in self._logs:

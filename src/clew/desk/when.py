@@ -19,7 +19,7 @@ _UNITS_S: Final = {
 _NUMBERS: Final = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "ten": 10}
 _WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
-_AGO: Final = re.compile(r"(?:last )?(\d+(?:\.\d+)?|[a-z]+)? ?([a-z]+)(?: ago)?")
+_AGO: Final = re.compile(r"(?:last )?(?:(\d+(?:\.\d+)?) ?|([a-z]+) )?([a-z]+)(?: ago)?")
 _DAY: Final = re.compile(
     r"(today|yesterday|(?:last )?[a-z]+day)?(?: ?(?:at )?(\d{1,2})(?::(\d\d)(?::(\d\d))?)?(am|pm)?)?"
 )
@@ -53,14 +53,13 @@ def parse_when(text: str, now: datetime) -> int:
 def _ago(words: str, now: datetime) -> datetime | None:
     """Read an amount of time before now."""
     match = _AGO.fullmatch(words)
-    if match is None or match[2] not in _UNITS_S:
+    if match is None or match[3] not in _UNITS_S:
         return None
-    amount = match[1] or "1"
-    count = _NUMBERS.get(amount) if amount.isalpha() else float(amount)
-    if count is None or count * _UNITS_S[match[2]] > timedelta.max.total_seconds():
+    count = _NUMBERS.get(match[2]) if match[2] else float(match[1] or 1)
+    if count is None:
         return None
     try:
-        return now - timedelta(seconds=count * _UNITS_S[match[2]])
+        return now - timedelta(seconds=count * _UNITS_S[match[3]])
     except OverflowError:
         return None
 

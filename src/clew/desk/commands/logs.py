@@ -84,10 +84,10 @@ def find_logs(
 def follow_logs(place: Place, wanted: query.LogFilter, tail: int, *, as_data: bool) -> None:
     """Print the last records that match, then those that are being written, until interrupted."""
     whole = wanted.since_ns is not None
-    follower = Follower(place.paths, ReadStats(), signals=("logs",), form=place.text_form(), whole=whole)
-    arriving = query.unique(_arriving(follower, wanted, None if whole else tail), _REMEMBERED)
-    for line in render(arriving, as_data=as_data):
-        click.echo(line)
+    with Follower(place.paths, ReadStats(), signals=("logs",), form=place.text_form(), whole=whole) as follower:
+        arriving = query.unique(_arriving(follower, wanted, None if whole else tail), _REMEMBERED)
+        for line in render(arriving, as_data=as_data):
+            click.echo(line)
 
 
 def _arriving(follower: Follower, wanted: query.LogFilter, tail: int | None) -> Iterator[LogRow]:

@@ -67,6 +67,12 @@ class Follower:
         self._is_first = False
         return found
 
+    def __enter__(self) -> Follower:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Close all files."""
         for followed in self._followed.values():

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,6 @@ from clew.desk.demonstration import Demonstration, answers, check_packages
 from clew.errors import MissingExtraError, StartError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from receiver import Receiver
 
 
@@ -82,8 +81,12 @@ def test_kills_what_does_not_end(tmp_path: Path) -> None:
 
 
 def _is_running(pid: int) -> bool:
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
-    return state.strip() not in {"", "Z"}
+    try:
+        os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+    return state != "Z"
 
 
 def test_keeps_the_users_settings_out(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ class ClewPropagator(TextMapPropagator):
         """Return the first usable ID in the order of the settings."""
         for name in self._headers:
             values = _values(carrier, getter, name)
-            found = _one_of(values, name) if values else None
+            found = _one_of(values) if values else None
             if found is not None:
                 return found
         return None
@@ -164,8 +164,8 @@ def _values(carrier: Any, getter: Getter[Any], name: str) -> list[Any]:
     return [values] if isinstance(values, (str, bytes)) else list(values or ())
 
 
-def _one_of(values: list[Any], name: str) -> str | None:
-    """Return the one usable ID among the values of a header, or None; what is not taken is counted and told."""
+def _one_of(values: list[Any]) -> str | None:
+    """Return the one usable ID among the values of a header, or None; what is not taken is counted."""
     parts = _parts(values)
     if not parts:
         return None
@@ -174,7 +174,6 @@ def _one_of(values: list[Any], name: str) -> str | None:
         return next(iter(parts))
     with _lock:
         _rejected[reason] += 1
-    diagnostics.report("correlation-rejected", f"an inbound {name} is no correlation ID ({reason}); it was ignored")
     return None
 
 

@@ -199,7 +199,7 @@ class Receiver(_Records):
         self._answer = Answer(status, retry_after, rejected, message, times)
 
     def hang(self, seconds: float) -> None:
-        """Answer only after `seconds`, 0 ends it for requests to come; a request that `stop` cuts short is not stored."""
+        """Answer only after `seconds`, 0 ends it for requests to come; what `stop` cuts short is not stored."""
         self._hang_s = seconds
 
     def close(self) -> None:

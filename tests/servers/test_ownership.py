@@ -11,6 +11,7 @@ from flask import Flask
 from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
 from starlette.applications import Starlette
 from starlette.middleware.gzip import GZipMiddleware
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from clew.servers.ownership import is_owned
@@ -63,6 +64,9 @@ def by_closure(inner: Any) -> Any:
         by_closure(starlette_app),
         PlainAsgi(PlainAsgi(FastAPI())),
         OpenTelemetryMiddleware(plain_wsgi),
+        DispatcherMiddleware(plain_wsgi, {"/shop": flask_app}),
+        PlainAsgi({"http": starlette_app, "websocket": PlainAsgi()}),
+        PlainAsgi([PlainAsgi(), FastAPI()]),
     ],
 )
 def test_finds_the_framework(application: Any) -> None:

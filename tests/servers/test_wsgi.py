@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from typing import TYPE_CHECKING, Any
 from wsgiref.util import FileWrapper, setup_testing_defaults
@@ -142,3 +143,10 @@ def test_is_the_application_to_others() -> None:
     app = ServerSpanMiddleware(Chunks([b"a"]))  # type: ignore[arg-type]  # only its attributes are looked at
 
     assert [b"a"] == app.chunks
+
+
+def test_can_be_copied() -> None:
+    """A copy is made as of any object, without asking the application that it does not have yet."""
+    app = ServerSpanMiddleware(Chunks([b"a"]))  # type: ignore[arg-type]  # only its attributes are looked at
+
+    assert [b"a"] == copy.copy(app).chunks

@@ -9,7 +9,7 @@ from types import CellType, CodeType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _OWNERS: Final = {
     "django.core.handlers.base.BaseHandler": "django",
@@ -32,7 +32,7 @@ _MAX_OBJECTS: Final = 500
 def is_owned(application: object) -> bool:
     """Return whether `application`, or one that it wraps, belongs to an installed instrumentation.
 
-    Looks through attributes, closures, bound methods, partials and the globals that a function names. An
+    Looks through attributes, mappings, closures, bound methods, partials and the globals that a function names. An
     instrumentation that the user has switched off still counts: its spans are not wanted.
     """
     waiting = deque([(application, 0)])
@@ -73,13 +73,21 @@ def _inside(item: object) -> Iterator[object]:
         yield from (item.func, *item.args)
     elif isinstance(item, FunctionType):
         yield from _named(item)
-    yield from getattr(item, "__dict__", {}).values()
+    for held in getattr(item, "__dict__", {}).values():
+        yield from _members(held)
 
 
 def _named(function: FunctionType) -> Iterator[object]:
     """Return what a function's code can reach: its closure, and the globals that it and functions inside it name."""
     yield from (_contents(cell) for cell in function.__closure__ or ())
     yield from (function.__globals__.get(name) for name in _names(function.__code__))
+
+
+def _members(held: object) -> Iterable[object]:
+    """Return what an attribute holds: applications that share a server are often in a mapping or a list."""
+    if isinstance(held, dict):
+        return tuple(held.values())
+    return held if isinstance(held, (list, tuple)) else (held,)
 
 
 def _contents(cell: CellType) -> object:

@@ -42,7 +42,7 @@ class ServerSpanMiddleware:
 
     def __getattr__(self, name: str) -> Any:
         """Be the application to whoever asks it for anything else."""
-        return getattr(self._application, name)
+        return getattr(object.__getattribute__(self, "_application"), name)
 
 
 class _Body:

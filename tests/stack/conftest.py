@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from otlp_backend import Backend
     from stack_servers import Collector, Jaeger, Loki
 
 CI = os.environ.get("CI") == "true"
@@ -68,3 +69,12 @@ def loki(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loki]:
 
     with Loki(tmp_path_factory.mktemp("loki")) as server:
         yield server
+
+
+@pytest.fixture
+def backend() -> Iterator[Backend]:
+    """Run an OTLP backend in threads of this process."""
+    from otlp_backend import Backend  # noqa: PLC0415 - as above
+
+    with Backend() as started:
+        yield started

@@ -207,15 +207,15 @@ class Collector(Server):
 
 
 class Prometheus(Server):
-    """Prometheus with the shipped configuration and rules; it scrapes the Collectors that it is given, every second."""
+    """Prometheus with the shipped configuration and rules; it scrapes Collectors on these ports, every second."""
 
-    def __init__(self, folder: Path, collectors: Sequence[Collector] = ()) -> None:
+    def __init__(self, folder: Path, ports: Sequence[int] = ()) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         super().__init__("prometheus", folder, f"{self.url}/-/ready")
         document = yaml.safe_load((FOLDER / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
         document["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-        targets = [f"127.0.0.1:{collector.ports['METRICS']}" for collector in collectors]
+        targets = [f"127.0.0.1:{one}" for one in ports]
         document["scrape_configs"][0]["static_configs"] = [{"targets": targets}]
         document["scrape_configs"][1]["static_configs"] = [{"targets": [f"127.0.0.1:{port}"]}]
         (folder / "prometheus.yml").write_text(yaml.safe_dump(document), encoding="utf-8")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +15,7 @@ from stack_servers import Collector, wait_until
 from clew import schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from otlp_backend import Backend
 
     from conftest import CollectorMaker
 
@@ -206,55 +204,6 @@ class TestStdoutLogs:
         collector.start()
         wait_until(lambda: "two" in collector.bodies(), "the second line")
         assert ["one", "two"] == collector.bodies()
-
-
-class Backend:
-    """An OTLP/HTTP backend that counts what it takes and can be told to fail."""
-
-    def __init__(self) -> None:
-        self.status = 200
-        self.taken: list[dict[str, Any]] = []
-        backend = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                """Take a request, or refuse it."""
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if backend.status == 200:
-                    backend.taken.append(json.loads(body))
-                self.send_response(backend.status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", "2")
-                self.end_headers()
-                self.wfile.write(b"{}")
-
-            def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base class's name
-                """Say nothing."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-    def names(self) -> list[str]:
-        """Return the names of the spans that were taken, in order."""
-        return [
-            made["name"]
-            for request in self.taken
-            for owner in request["resourceSpans"]
-            for scope in owner["scopeSpans"]
-            for made in scope["spans"]
-        ]
-
-
-@pytest.fixture
-def backend() -> Iterator[Backend]:
-    """Run a backend."""
-    made = Backend()
-    thread = Thread(target=made.server.serve_forever)
-    thread.start()
-    yield made
-    made.server.shutdown()
-    thread.join()
-    made.server.server_close()
 
 
 PLAIN_JSON = {"exporters": {"otlp_http/jaeger": {"encoding": "json", "compression": "none"}}}

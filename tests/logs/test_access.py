@@ -112,6 +112,10 @@ def _lines(folder: Path, logger: str, count: int, deadline_s: float = 5) -> list
         time.sleep(0.05)
 
 
+def _ids(record: dict[str, Any]) -> tuple[int, int]:
+    return record["trace_id"], record["span_id"]
+
+
 @pytest.mark.parametrize("server", SERVERS)
 def test_access_lines_are_inside_the_trace(server: str, tmp_path: Path) -> None:
     """Each access line has the IDs of its own request's span, also when the handler fails, and no colour codes."""
@@ -126,9 +130,8 @@ def test_access_lines_are_inside_the_trace(server: str, tmp_path: Path) -> None:
 
     assert statuses[:2] == [200, 200]
     assert len(lines) == 3
-    assert [(record["trace_id"], record["span_id"]) for record in handled[:2]] == [
-        (record["trace_id"], record["span_id"]) for record in lines[:2]
-    ]
+    assert {_ids(record) for record in handled} <= {_ids(record) for record in lines}
+    assert len(handled) >= 2
     assert len({record["trace_id"] for record in lines} - {0}) == 3
     assert not [record for record in records if "\x1b" in str(record)]
 

@@ -6,6 +6,7 @@ They resolve every `OTEL_EXPORTER_OTLP_*` variable, certificates and credentials
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -19,6 +20,7 @@ from clew.delivery.transport import (
     HttpTransport,
     PlainExchange,
     Transport,
+    abandoned,
 )
 
 if TYPE_CHECKING:
@@ -136,7 +138,9 @@ class _SessionExchange:
         """Close the pooled connections; the session opens new ones."""
         self._session.close()
 
-    abandon = close
+    def abandon(self) -> None:
+        """Let the session open new connections."""
+        _renew_pools(self._session)
 
 
 class _UpstreamExchange:
@@ -161,7 +165,18 @@ class _UpstreamExchange:
         """Close the pooled connections; the transport opens new ones."""
         self._transport.close()
 
-    abandon = close
+    def abandon(self) -> None:
+        """Let the transport open new connections, if it is the one on requests."""
+        _renew_pools(getattr(self._transport, "_session", None))
+
+
+def _renew_pools(session: Any) -> None:
+    """Give a session of requests pools of its own in a forked child, and leave the parent's as they are."""
+    adapters = getattr(session, "adapters", None)
+    if isinstance(adapters, dict):
+        abandoned.append(dict(adapters))
+        # An adapter copies as it pickles: its settings, with a new pool.
+        adapters.update({prefix: copy.copy(adapter) for prefix, adapter in adapters.items()})
 
 
 def _grpc(exporter: Any, signal: str) -> Transport:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import contextlib
 import os
@@ -37,7 +38,7 @@ class _Lifecycle:
             return
         self._closing = True
         self._close()
-        if self._die is not None and threading.current_thread() is threading.main_thread():
+        if self._die is not None and threading.get_ident() == threading.main_thread().ident:
             self._die()
 
     def _close(self) -> None:
@@ -76,6 +77,10 @@ class _Lifecycle:
         self._in_thread(lambda: self._delivery.flush(self._timeout_s))
 
     def _in_thread(self, call: Callable[[], object]) -> None:
+        """Call on a thread of its own and wait, but not for ever.
+
+        Not a `threading.Thread`: to start one takes a lock that the interrupted code may hold.
+        """
         done = threading.Lock()
         done.acquire()
 
@@ -86,7 +91,7 @@ class _Lifecycle:
                 done.release()
 
         try:
-            threading.Thread(target=run, name="ClewExit", daemon=True).start()
+            _thread.start_new_thread(run, ())
         except RuntimeError:
             call()
             return
@@ -95,7 +100,7 @@ class _Lifecycle:
     def exit(self, status: int) -> None:
         """Stand in for `os._exit`: it leaves atexit out, and whatever is queued would go with it."""
         if self._delivery.is_used or metric_state.has_measurements(metrics.get_meter_provider()):
-            self.close()
+            self._in_thread(self.close)
         self._exit(status)
 
     def after_fork(self) -> None:

@@ -67,6 +67,10 @@ class Transport(Protocol):
         """Forget the parent's connection in a forked child without a word to the other side."""
 
 
+abandoned: Final[list[Any]] = []
+"""Connections of a parent process, kept: to collect one would run what needs threads that a child does not have."""
+
+
 class Exchange(Protocol):
     """One POST: what a transport of upstream's does for `HttpTransport`."""
 
@@ -126,8 +130,15 @@ class PlainExchange:
             self._connection = None
 
     def abandon(self) -> None:
-        """Close this process's descriptor of the connection; the parent's stays open."""
-        self.close()
+        """Close this process's descriptor of the connection and touch nothing else of it.
+
+        A thread that this process does not have may hold the lock of its buffer.
+        """
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            abandoned.append(connection)
+            if connection.sock is not None:
+                os.close(connection.sock.detach())
 
 
 class HttpTransport:
@@ -222,12 +233,9 @@ class GrpcTransport:
 
     def abandon(self) -> None:
         """Forget the parent's channel: its threads are not in this process, so it cannot be closed."""
-        _abandoned.append((os.getpid(), self._channel, self._call))
+        abandoned.append((self._channel, self._call))
         self._channel = self._call = None
 
-
-_abandoned: Final[list[Any]] = []
-"""Channels of a parent process: to collect one runs what needs threads that a child does not have."""
 
 _METHODS: Final = {
     "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",

@@ -225,8 +225,10 @@ def _wire_beside_others() -> None:
 
 def _install_correlation(resolved: Settings) -> None:
     from clew.correlation import carriers, propagation, responses, tracing  # noqa: PLC0415
+    from clew.logs import access  # noqa: PLC0415
 
     tracing.install(resolved)
+    tracing.unrecorded_requests.append(access.remember)
     propagation.install(resolved)
     responses.install(resolved)
     carriers.install(resolved)

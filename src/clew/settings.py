@@ -1,8 +1,8 @@
 """Every variable that Clew reads, from one mapping into one frozen `Settings`.
 
 Each is documented here and nowhere else; docs/reference/configuration.md is made from the fields' metadata. A bad
-value never stops the program: its default is used and `Settings.problems` says so, for `diagnostics` (runtime half) or an error
-(desk half).
+value never stops the program: its default is used and `Settings.problems` says so, for `diagnostics` (runtime half)
+or an error (desk half).
 """
 
 from __future__ import annotations
@@ -423,7 +423,7 @@ _BATCH_PREFIXES: Final = {"traces": "OTEL_BSP_", "logs": "OTEL_BLRP_"}
 
 
 def batching(environ: Mapping[str, str], signal: str, queue_size: int) -> Batching:
-    """Return how `signal` is batched: as OpenTelemetry's variables say where they are set, else as suits Clew's pipeline.
+    """Return how `signal` is batched: as OpenTelemetry's variables say, else as suits Clew's pipeline.
 
     Args:
         environ: The process's environment.
@@ -439,9 +439,30 @@ def batching(environ: Mapping[str, str], signal: str, queue_size: int) -> Batchi
 
 
 def _positive(environ: Mapping[str, str], variable: str, default: int) -> int:
-    """Return a whole number above 0 from one of OpenTelemetry's variables, or `default` as upstream does for a bad one."""
+    """Return a whole number above 0 from a variable of OpenTelemetry's, or `default` as upstream does for a bad one."""
     text = environ.get(variable, "").strip()
     return int(text) if text.isdecimal() and int(text) > 0 else default
+
+
+@dataclass(frozen=True)
+class AttributeLimits:
+    """How many attributes a log record may have, and how long their strings may be; None is no limit."""
+
+    count: int | None
+    length: int | None
+
+
+def log_attribute_limits(environ: Mapping[str, str]) -> AttributeLimits:
+    """Return the limits of a log record's attributes: its own variables go before the general ones."""
+
+    def limit(name: str, default: int | None) -> int | None:
+        for variable in (f"OTEL_LOGRECORD_ATTRIBUTE_{name}", f"OTEL_ATTRIBUTE_{name}"):
+            text = environ.get(variable, "").strip()
+            if text.isdecimal():
+                return int(text)
+        return default
+
+    return AttributeLimits(limit("COUNT_LIMIT", 128), limit("VALUE_LENGTH_LIMIT", None))
 
 
 def otel_disabled(environ: Mapping[str, str]) -> bool:

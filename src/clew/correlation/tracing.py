@@ -19,7 +19,7 @@ from opentelemetry.trace import SpanKind, get_current_span
 from clew import diagnostics
 from clew.correlation.context import MARK, SPAN_KEY, correlation_id_in, mark, process_context
 from clew.correlation.ids import new_span_id, new_trace_id, reshape, trace_id_hex
-from clew.correlation.origin import baggage_correlation_id, configure, new_origin, origin_for, origin_in
+from clew.correlation.origin import CurrentIds, baggage_correlation_id, configure, new_origin, origin_for, origin_in
 from clew.schema import CORRELATION_ID
 
 if TYPE_CHECKING:
@@ -54,6 +54,9 @@ class _Root:
 _Start: TypeAlias = "tuple[Context | None, str, _Root | None]"
 """How one span is to start: its context, its correlation ID, its trace ID if it is a root. A plain tuple, for speed."""
 
+
+unrecorded_requests: Final[list[Callable[[CurrentIds], object]]] = []
+"""Who is told of each request whose server span is not recorded; must be quick and not raise."""
 
 _root: ContextVar[_Root | None] = ContextVar("clew_root", default=None)
 
@@ -136,7 +139,7 @@ def _hook(original: Callable[..., Span]) -> Callable[..., Span]:
                 span = original(self, name, start[0], kind, merged, *rest, **more)
             finally:
                 _root.reset(token)
-        _finish(span, start[1])
+        _finish(span, start[1], kind)
         return span
 
     setattr(start_span, _HOOK, True)
@@ -170,14 +173,24 @@ def _plan_root(tracer: Tracer, context: Context | None, here: Context, kind: Spa
     return context, origin.correlation_id, _Root(origin.trace_id, origin.is_random)
 
 
-def _finish(span: Span, correlation_id: str) -> None:
+def _finish(span: Span, correlation_id: str, kind: SpanKind) -> None:
     """Leave the ID on the span, and in its attributes where a sampler has dropped those given at the start."""
     try:
         mark(span, correlation_id)
-        if span.is_recording() and CORRELATION_ID not in span.attributes:  # type: ignore[attr-defined]  # the SDK's spans have them
+        if not span.is_recording():
+            _tell_unrecorded(span, correlation_id, kind)
+        elif CORRELATION_ID not in span.attributes:  # type: ignore[attr-defined]  # the SDK's spans have them
             span.set_attribute(CORRELATION_ID, correlation_id)
     except Exception as error:  # noqa: BLE001 - the span has started; it is the application's
         _tell(error)
+
+
+def _tell_unrecorded(span: Span, correlation_id: str, kind: SpanKind) -> None:
+    """Tell of a request that no span processor will hear of."""
+    if kind is SpanKind.SERVER:
+        context = span.get_span_context()
+        for watch in unrecorded_requests:
+            watch(CurrentIds(context.trace_id, context.span_id, context.trace_flags, correlation_id))
 
 
 def _tell(error: Exception) -> None:

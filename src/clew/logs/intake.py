@@ -6,7 +6,9 @@ import atexit
 from typing import TYPE_CHECKING, Final
 
 from clew import diagnostics
+from clew.logs.limits import bound
 from clew.logs.sampling import Folding
+from clew.settings import AttributeLimits, log_attribute_limits, process_environment
 
 if TYPE_CHECKING:
     import logging
@@ -30,6 +32,7 @@ class _State:
 
     sink: Callable[[LogEntry], None] | None = None
     folding: Folding | None = None
+    limits = AttributeLimits(None, None)
     by_trace = False
     sampled_out = 0
     failed = 0
@@ -43,6 +46,7 @@ def open_to(sink: Callable[[LogEntry], None], settings: Settings) -> None:
         atexit.register(flush)
     _State.folding = Folding(sink, settings.log_fold_s) if settings.log_fold_s else None
     _State.sink = _State.folding.put if _State.folding else sink
+    _State.limits = log_attribute_limits(process_environment())
     _State.by_trace = settings.log_sampling == "trace"
 
 
@@ -68,7 +72,7 @@ def offer(entry: LogEntry) -> None:
     sink = _State.sink
     if sink is None or (_State.by_trace and _leaves_out(entry)):
         return
-    sink(entry)
+    sink(bound(entry, _State.limits))
 
 
 def _leaves_out(entry: LogEntry) -> bool:

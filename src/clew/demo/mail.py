@@ -13,7 +13,7 @@ from celery import Celery
 
 logger = logging.getLogger("mail")
 queue_folder = os.environ["QUEUE_FOLDER"]
-app = Celery("mail", broker="filesystem://")
+app = Celery("mail", broker="filesystem://localhost")
 app.conf.broker_transport_options = {
     "data_folder_in": queue_folder,
     "data_folder_out": queue_folder,

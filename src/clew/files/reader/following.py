@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
+    from typing_extensions import Self
+
     from clew.files.reader.formats import TextFormat
     from clew.files.reader.records import ReadStats, Record
     from clew.files.reader.sources import Source
@@ -67,7 +69,7 @@ class Follower:
         self._is_first = False
         return found
 
-    def __enter__(self) -> Follower:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

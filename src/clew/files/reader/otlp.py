@@ -38,35 +38,60 @@ def records(document: Json, path: Path, stats: ReadStats, signals: Container[str
     The document is taken apart, so that a record which somebody keeps does not keep its whole batch in memory.
     """
     rows: list[Record] = []
-    for key in document:
+    for key, parts in document.items():
         if DOCUMENTS.get(key) not in signals:
             continue
         scopes_key, items_key, make = _SHAPES[key]
-        for part in _objects(document[key], stats):
-            for scope_part in _objects(part.pop(scopes_key, None), stats):
-                items = _objects(scope_part.pop(items_key, None), stats)
-                rows += make(items, Origin(part, scope_part, path), stats)
+        for part in parts if type(parts) is list else _foreign(parts, stats):
+            scopes = part.pop(scopes_key, ()) if type(part) is dict else part
+            for scope_part in scopes if type(scopes) is list else _foreign(scopes, stats):
+                items = scope_part.pop(items_key, ()) if type(scope_part) is dict else scope_part
+                if type(items) is list:
+                    make(items, _new(Origin, (part, scope_part, path, "otlp")), rows, stats)
+                else:
+                    _foreign(items, stats)
     return rows
 
 
-def _spans(items: list[Json], origin: Origin, _stats: ReadStats) -> list[SpanRecord]:
-    return [SpanRecord(item, origin) for item in items]
+def _foreign(value: Any, stats: ReadStats) -> tuple[()]:
+    """Count what stands where a list of objects should; nothing at all is no list that is empty."""
+    stats.foreign += value not in ((), None)
+    return ()
 
 
-def _logs(items: list[Json], origin: Origin, _stats: ReadStats) -> list[LogRow]:
-    return [LogRow(item, origin) for item in items]
+_new: Final = tuple.__new__
+"""Makes a record in a third of the time that its class takes: a full parse makes millions."""
 
 
-def _metrics(items: list[Json], origin: Origin, stats: ReadStats) -> list[MetricRow]:
-    rows = []
+def _spans(items: list[Any], origin: Origin, rows: list[Record], stats: ReadStats) -> None:
+    for item in items:
+        if type(item) is dict:
+            rows.append(_new(SpanRecord, (item, origin)))
+        else:
+            stats.foreign += 1
+
+
+def _logs(items: list[Any], origin: Origin, rows: list[Record], stats: ReadStats) -> None:
+    for item in items:
+        if type(item) is dict:
+            rows.append(_new(LogRow, (item, origin)))
+        else:
+            stats.foreign += 1
+
+
+def _metrics(items: list[Any], origin: Origin, rows: list[Record], stats: ReadStats) -> None:
     for metric in items:
-        kind = next((kind for kind in _POINTS if kind in metric), _POINTS[0])
-        points = _objects(values.mapping(metric.get(kind)).pop("dataPoints", None), stats)
-        rows += [MetricRow(point, origin, metric, kind) for point in points]
-    return rows
+        kind = next((kind for kind in _POINTS if kind in metric), _POINTS[0]) if type(metric) is dict else ""
+        data = metric.get(kind) if kind else metric
+        points = data.pop("dataPoints", ()) if type(data) is dict else data
+        for point in points if type(points) is list else _foreign(points, stats):
+            if type(point) is dict:
+                rows.append(MetricRow(point, origin, metric, kind))
+            else:
+                stats.foreign += 1
 
 
-_SHAPES: Final[dict[str, tuple[str, str, Callable[[list[Json], Origin, ReadStats], list[Any]]]]] = {
+_SHAPES: Final[dict[str, tuple[str, str, Callable[[list[Any], Origin, list[Record], ReadStats], None]]]] = {
     "resourceSpans": ("scopeSpans", "spans", _spans),
     "resourceLogs": ("scopeLogs", "logRecords", _logs),
     "resourceMetrics": ("scopeMetrics", "metrics", _metrics),
@@ -77,8 +102,8 @@ _SHAPES: Final[dict[str, tuple[str, str, Callable[[list[Json], Origin, ReadStats
 def lines(rows: Iterable[Row]) -> Iterator[tuple[str, bytes, int]]:
     """Write records as documents: signal, line with its newline, number of records.
 
-    Neighbours that share an origin come into one document, so what one line held becomes one line again for each of
-    its scopes. Values that the reader does not know are kept, since a record is a view of what was read.
+    Neighbours of one origin come into one document, so what one line held becomes one line again for each of its
+    scopes. Values that the reader does not know are kept, since a record is a view of what was read.
     """
     for key, part, count in _parts(rows):
         yield DOCUMENTS[key], orjson.dumps({key: [part]}) + b"\n", count
@@ -117,14 +142,3 @@ def _joined(rows: list[Any]) -> list[Json]:
         data = {**values.mapping(metric.get(kind)), "dataPoints": [point.raw for point in points]}
         metrics.append({**metric, kind: data})
     return metrics
-
-
-def _objects(items: Any, stats: ReadStats) -> list[Json]:
-    """Return the objects of a list and count what else it holds."""
-    if type(items) is not list:
-        stats.foreign += items is not None
-        return []
-    kept = [item for item in items if type(item) is dict]
-    if len(kept) != len(items):
-        stats.foreign += len(items) - len(kept)
-    return kept

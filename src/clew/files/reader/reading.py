@@ -114,12 +114,12 @@ class FileReader:
     def _otlp_lines(self, blocks: Iterator[bytes], needles: Sequence[bytes]) -> Iterator[Record]:
         """Read a file of OTLP documents; other lines in it are kept as raw."""
         cut = lines.find_lines(blocks, needles, self._stats) if needles else lines.split_lines(blocks, self._stats)
-        stats, path, signals = self._stats, self._path, self._signals
+        loads, records, stats, path, signals = orjson.loads, otlp.records, self._stats, self._path, self._signals
         for line in cut:
             stats.lines += 1
             try:
-                rows = otlp.records(orjson.loads(line), path, stats, signals)
-            except (orjson.JSONDecodeError, TypeError):
+                rows = records(loads(line), path, stats, signals)
+            except (orjson.JSONDecodeError, AttributeError):
                 rows = self._odd_line(line)
                 self._count(rows)
             else:
@@ -134,7 +134,7 @@ class FileReader:
         for match in islice(_OTLP_HEAD.finditer(line, 1), 2):
             try:
                 rows = otlp.records(orjson.loads(line[match.start() :]), self._path, self._stats, self._signals)
-            except (orjson.JSONDecodeError, TypeError):
+            except (orjson.JSONDecodeError, AttributeError):
                 continue
             self._stats.torn += 1
             return [self._raw(line[: match.start()]), *rows]

@@ -8,7 +8,7 @@ are brought into the same form.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from clew import schema
 from clew.files.reader import values
@@ -30,9 +30,8 @@ STATUSES: Final = ("unset", "ok", "error")
 SEVERITIES: Final = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Origin:
-    """What the records of one batch share: resource, scope, file. One object per batch, compared by identity."""
+class Origin(NamedTuple):
+    """What the records of one batch share: resource, scope, file. Records of one batch have the same object."""
 
     part: Json
     """The element of `resourceSpans` or the like without its scopes."""
@@ -78,8 +77,7 @@ class SpanEvent:
     attributes: Attributes
 
 
-@dataclass(frozen=True, slots=True)
-class SpanRecord:
+class SpanRecord(NamedTuple):
     """One span. Times are Unix nanoseconds, IDs lowercase hex, empty where there is none."""
 
     raw: Json
@@ -170,8 +168,7 @@ class SpanRecord:
         return tuple(_event(event) for event in events if isinstance(event, dict))
 
 
-@dataclass(frozen=True, slots=True)
-class LogRow:
+class LogRow(NamedTuple):
     """One log record. Times are Unix nanoseconds, IDs lowercase hex, empty where there is none."""
 
     raw: Json

@@ -1,6 +1,6 @@
-"""Build the real servers that the stack tests run, with Go, once, into a cache outside the tree.
+"""Build the real programs that the stack tests run, with Go, once, into a cache outside the tree.
 
-    python tests/stack/stack_build.py [otelcol|prometheus|jaeger|loki ...]
+    python tests/stack/stack_build.py [otelcol|prometheus|jaeger|loki|compose ...]
 
 Each binary lies under a folder named after a hash of its recipe, so a changed recipe builds again and an unchanged one
 never does. Modules come through the ordinary Go proxy with checksum verification on. One build at a time: two would not
@@ -61,6 +61,7 @@ SERVERS = (
             "github.com/grafana/loki/pkg/push": "github.com/grafana/loki/pkg/push@v0.0.0-20250630054201-94c0ba7b0952"
         },
     ),
+    Server("compose", "github.com/docker/compose/v5", "v5.5.0", "github.com/docker/compose/v5/cmd"),
 )
 NAMES = ("otelcol", *(server.name for server in SERVERS))
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 from otlp_posts import log, logs, post, span, spans
-from stack_servers import Collector, wait_until
+from stack_servers import FOLDER, Collector, wait_until
 
 if TYPE_CHECKING:
     from conftest import CollectorMaker
@@ -166,3 +168,18 @@ def test_a_gateway_without_the_agents_token_refuses(tier: Tier, make_collector: 
     assert 200 == post(stranger.url, "traces", spans("pay", made)).status
     wait_until(lambda: "Unauthenticated" in stranger.output(), "the agent told that it is not known")
     assert [{}, {}] == tier.kept()
+
+
+def test_agents_find_gateways_by_dns(make_collector: CollectorMaker) -> None:
+    """With the overlay of the Kubernetes page, its name and port replaced, traces reach the gateway that DNS names."""
+    page = (FOLDER.parent / "docs" / "how-to" / "kubernetes.md").read_text(encoding="utf-8")
+    overlay = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0])
+    gateway = make_collector("files", "gateway", OTELCOL_DECISION_WAIT="2s").start()
+    overlay["exporters"]["load_balancing"]["resolver"]["dns"] |= {
+        "hostname": "localhost",
+        "port": str(gateway.ports["GATEWAY"]),
+    }
+    agent = make_collector("agent", extra=[overlay], OTELCOL_GATEWAY_INSECURE="true").start()
+    made = span("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", error=True)
+    assert 200 == post(agent.url, "traces", spans("shop", [made])).status
+    wait_until(lambda: len(gateway.spans()) == 1, "the span at the gateway", 60)

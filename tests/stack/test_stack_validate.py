@@ -86,3 +86,10 @@ def test_auth_without_a_token_does_not_start(tmp_path: Path) -> None:
     """An unset token is refused, instead of letting everyone in."""
     status, _, said = otelcol(tmp_path, ["validate"], collector.config_files(["files", "auth"]), token="")
     assert (1, True) == (status, "no bearer token provided" in said)
+
+
+def test_compose_accepts_the_file() -> None:
+    """Docker compose itself reads docker-compose.yml, with the demo's profile too, and warns of nothing."""
+    command = [str(binary_path("compose")), "--profile", "demo", "config", "--quiet"]
+    done = subprocess.run(command, cwd=FOLDER.parent, capture_output=True, text=True, check=False)
+    assert (0, "", "") == (done.returncode, done.stdout, done.stderr)

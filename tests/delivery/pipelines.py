@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -89,14 +90,12 @@ def connect(delivery: Delivery, receiver: Receiver, protocol: str = "http/protob
 
 
 def stored_lines(folder: Path) -> list[tuple[str, bytes]]:
-    """Return the signal and the text of each line in the segments below `folder`."""
-    segments = sorted(folder.rglob("*.jsonl"))
-    return [
-        (path.name.split("-")[0], line + b"\n")
-        for path in segments
-        for line in path.read_bytes().split(b"\n")
-        if line.strip()
-    ]
+    """Return the signal and the text of each line in the segments below `folder`; one may vanish meanwhile."""
+    found = []
+    for path in sorted(folder.rglob("*.jsonl")):
+        with contextlib.suppress(FileNotFoundError):
+            found += [(path.name.split("-")[0], line) for line in path.read_bytes().splitlines(keepends=True)]
+    return found
 
 
 def stored_records(folder: Path) -> dict[str, int]:

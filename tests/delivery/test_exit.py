@@ -65,7 +65,7 @@ def black_hole() -> Iterator[int]:
         listening.listen(0)
         for _ in range(4):
             waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
+            waiting.settimeout(0)
             waiting.connect_ex(listening.getsockname())
         yield listening.getsockname()[1]
 
@@ -192,7 +192,7 @@ def test_outage_at_load(protocol: str, tmp_path: Path) -> None:
     """500 requests a second through 45 s without a Collector: all logs and spans arrive, none twice."""
     program = tmp_path / "load.py"
     program.write_text(LOAD)
-    with ReceiverProcess(tmp_path / "requests.jsonl", limit_s=200) as receiver:
+    with ReceiverProcess(tmp_path / "requests", limit_s=200) as receiver:
         args = [sys.executable, program, "60", "25"]
         with instrumented(args, receiver=receiver, cwd=tmp_path, protocol=protocol) as process:  # type: ignore[arg-type]
             time.sleep(5)

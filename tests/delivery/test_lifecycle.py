@@ -169,7 +169,7 @@ def run(ending: Ending, receiver: Receiver, folder: Path, protocol: str) -> int:
 
 def check_arrived(ending: Ending, receiver: Receiver) -> None:
     """Compare what arrived with the work done: each span once, each log record once, in its span's trace."""
-    expected = {name: 1 for name in ending.names}
+    expected = dict.fromkeys(ending.names, 1)
     receiver.wait_for(lambda it: len(it.spans) >= len(expected) and len(it.logs) >= len(expected), 5)
     assert expected == Counter(span.name for span in receiver.spans)
     assert {f"in {name}": 1 for name in expected} == Counter(record.body for record in receiver.logs)
@@ -200,7 +200,7 @@ def test_ending(name: str, protocol: str, receiver: Receiver, tmp_path: Path) ->
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("name", FORKS)
 def test_fork(name: str, protocol: str, receiver: Receiver, tmp_path: Path) -> None:
-    """Parent and children lose nothing, repeat nothing, not even the parent's sums, and have instance IDs of their own."""
+    """Parent and children lose nothing, repeat nothing, not even sums, and have instance IDs of their own."""
     ending = FORKS[name]
 
     status = run(ending, receiver, tmp_path, protocol)

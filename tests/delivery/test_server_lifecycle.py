@@ -1,4 +1,4 @@
-"""However a server ends its workers, what they did right before arrives: each span and log record, with its trace ID."""
+"""However a server ends its workers, what they did right before arrives: each span, each log record, in one trace."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,7 +24,6 @@ from clew.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 def make_spool(folder: Path, counts: Counts | None = None, **variables: str) -> Spool:
@@ -191,7 +191,7 @@ def test_killed_process(tmp_path: Path) -> None:
     """What a killed process had stored is handed out, though it never closed its segment."""
     program = f"""
     import sys, time
-    sys.path.insert(0, {str(os.path.dirname(__file__))!r})
+    sys.path.insert(0, {str(str(Path(__file__).parent))!r})
     from pathlib import Path
     from test_spool import line_of, make_spool
     make_spool(Path({str(tmp_path)!r})).store("logs", line_of("orphan"))
@@ -255,7 +255,9 @@ def test_join(batches: list[list[object]]) -> None:
 @given(st.text(), st.text())
 def test_count(body: str, name: str) -> None:
     """Nothing inside a record looks like another record."""
-    entry = make_entry(body, attributes={name: {name: [body, '{"observedTimeUnixNano":"1"']}}, uid='"observedTimeUnixNano":')
+    entry = make_entry(
+        body, attributes={name: {name: [body, '{"observedTimeUnixNano":"1"']}}, uid='"observedTimeUnixNano":'
+    )
     span = make_span('"startTimeUnixNano":' + name)
 
     assert 2 == records_in("logs", encode("logs", "json", [entry, entry], None).payload)
@@ -265,5 +267,5 @@ def test_count(body: str, name: str) -> None:
 def test_join_damaged() -> None:
     """A line that is no request is an error, in either encoding."""
     for encoding in ("protobuf", "json"):
-        with pytest.raises(ValueError, match="unexpected|not a request|input"):
+        with pytest.raises(ValueError, match=r"unexpected|not a request|input"):
             join_lines("logs", [b'{"resourceLogs":[{"scopeLogs":[\n'], encoding)

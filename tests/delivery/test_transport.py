@@ -6,6 +6,7 @@ import gzip
 import os
 import time
 import zlib
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -226,23 +227,21 @@ def test_unknown_release(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_other_release(receiver: Receiver) -> None:
     """Exporters of releases before and after upstream's own transport are both understood."""
-
-    class Old:
-        _endpoint = f"{receiver.http_endpoint}/v1/traces"
-        _timeout, _compression, _certificate_file, _client_cert = 3.0, Compression.NoCompression, True, None
-        _session = requests.Session()
-
-    class Client:
-        _endpoint, _timeout = Old._endpoint, 4.0
-        _headers = {"x-tenant": "a"}
-
-        class _transport:
-            _session = Old._session
-
-    class New:
-        _compression, _client = Compression.NoCompression, Client()
-
-    transports = [endpoints._http(exporter(), "traces", "protobuf") for exporter in (Old, New)]
+    session = requests.Session()
+    url = f"{receiver.http_endpoint}/v1/traces"
+    client = SimpleNamespace(
+        _endpoint=url, _timeout=4.0, _headers={"x-tenant": "a"}, _transport=SimpleNamespace(_session=session)
+    )
+    new = SimpleNamespace(_compression=Compression.NoCompression, _client=client)
+    old = SimpleNamespace(
+        _endpoint=url,
+        _timeout=3.0,
+        _compression=Compression.NoCompression,
+        _certificate_file=True,
+        _client_cert=None,
+        _session=session,
+    )
+    transports = [endpoints._http(exporter, "traces", "protobuf") for exporter in (old, new)]
 
     assert [3.0, 4.0] == [transport.timeout_s for transport in transports]
     assert ["accepted"] * 2 == [transport.send(PAYLOAD, 5).kind for transport in transports]

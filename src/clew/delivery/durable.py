@@ -1,7 +1,7 @@
 """Log records that are on disk before the log call returns, so that not even `kill -9` loses them.
 
-Each is one line in a segment of the spool that this process writes. Once all records of a segment are delivered, the segment is
-removed; what a killed process leaves is delivered from the spool.
+Each is one line in a segment of the spool that this process writes. Once all records of a segment are delivered, the
+segment is removed; what a killed process leaves is delivered from the spool.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Upstream's OTLP exporters, read for what they know of their endpoint: the one module that knows their private fields.
 
-They resolve every `OTEL_EXPORTER_OTLP_*` variable, certificates and credentials. Where a release has moved what is read here,
-`make_transport` returns None and the caller lets the exporter send for itself.
+They resolve every `OTEL_EXPORTER_OTLP_*` variable, certificates and credentials. Where a release has moved what is read
+here, `make_transport` returns None and the caller lets the exporter send for itself.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def make_transport(exporter: object, signal: str, *, encoding: Encoding = "proto
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         diagnostics.report(
             f"exporter-{signal}",
-            f"{signal} go through upstream's exporter, without a spool: {type(exporter).__module__} is of a release that "
-            f"Clew does not know ({error})",
+            f"{signal} go through upstream's exporter, without a spool: {type(exporter).__module__} is of a release "
+            f"that Clew does not know ({error})",
         )
         return None
 
@@ -93,7 +93,7 @@ def _typed(headers: Mapping[str, str], encoding: Encoding) -> dict[str, str]:
 
 
 def _is_plain(url: str, session: Any) -> bool:
-    """Return whether a bare connection does the same as the session would: no TLS, no proxy, no credentials of its own."""
+    """Return whether a bare connection does what the session would: no TLS, no proxy, no credentials of its own."""
     import requests  # noqa: PLC0415 - upstream has imported it
     from requests import utils  # noqa: PLC0415
 
@@ -180,7 +180,7 @@ def _renew_pools(session: Any) -> None:
 
 
 def _grpc(exporter: Any, signal: str) -> Transport:
-    """Make the transport of a gRPC exporter; its own channel is closed, ours is opened by the first process that sends."""
+    """Make the transport of a gRPC exporter, and close the channel that it opened before anybody sends."""
     import grpc  # noqa: PLC0415 - upstream has imported it
 
     endpoint, options, compression = exporter._endpoint, exporter._channel_options, exporter._compression  # noqa: SLF001

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -43,11 +44,10 @@ class Lane:
         """Take the next batch off the queue; it is in flight until `landed`."""
         queue, size = self.queue, 1 if self.signal == "metrics" else self.batching.batch_size
         batch: list[Any] = []
-        try:
-            for _ in range(size):
-                batch.append(queue.popleft())
-        except IndexError:
-            pass
+        # One thread takes at a time, but one that is stuck may wake up while another has taken over.
+        with contextlib.suppress(IndexError):
+            for _ in range(min(size, len(queue))):
+                batch.append(queue.popleft())  # noqa: PERF401 - what was taken before an error is kept
         self.in_flight = batch
         return batch
 

@@ -1,4 +1,4 @@
-"""How delivery ends with the process, however that ends: at exit, by SIGTERM, by `os._exit`; and how it goes on after a fork."""
+"""How delivery ends with the process, be it at exit, by SIGTERM or by `os._exit`, and how it goes on after a fork."""
 
 from __future__ import annotations
 
@@ -55,16 +55,16 @@ class _Lifecycle:
         interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt and not hasattr(sys, "ps1")
         self.close()
         if interrupted:
-            # Whatever executes source text meanwhile, as making a dataclass or a named tuple does, makes the interpreter
-            # forget that it was interrupted; this reminds it (run_eval_code_obj in CPython's pythonrun.c).
+            # What executes source text meanwhile, as making a dataclass does, lets the interpreter forget that it was
+            # interrupted; this reminds it (run_eval_code_obj in CPython's pythonrun.c).
             with contextlib.suppress(KeyboardInterrupt):
                 exec("raise KeyboardInterrupt")  # noqa: S102 - a constant
 
     def terminate(self, die: Callable[[], object]) -> None:
         """Close from the handler of a signal that ends the process, then `die`.
 
-        Another thread closes: the code that the signal interrupted may hold a lock that closing needs. Where it interrupted
-        closing itself, that ends first.
+        Another thread closes: the code that the signal interrupted may hold a lock that closing needs. Where it
+        interrupted closing itself, that ends first.
         """
         if self._closing:
             self._die = die
@@ -124,10 +124,11 @@ def _collect_metrics(timeout_s: float) -> None:
 def install(delivery: Delivery) -> None:
     """Bring `delivery` to its end with the process, and through forks.
 
-    To be called before the SDK is configured: what is registered with atexit first runs last, after the providers' own handlers.
+    To be called before the SDK is configured: what is registered with atexit first runs last, after the providers' own
+    handlers.
     """
     lifecycle = _Lifecycle(delivery)
     atexit.register(lifecycle.at_exit)
     os.register_at_fork(after_in_child=lifecycle.after_fork)
-    os._exit = lifecycle.exit  # type: ignore[assignment]  # noqa: SLF001 - promise: a forked child loses nothing
+    os._exit = lifecycle.exit  # type: ignore[assignment]  # promise: a forked child loses nothing
     termination.install(lifecycle.terminate, lifecycle.flush)

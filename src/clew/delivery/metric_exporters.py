@@ -1,4 +1,4 @@
-"""Metric exporters that hand each collection to `Delivery`, which sends, stores and counts it as it does logs and spans."""
+"""Metric exporters that hand each collection to `Delivery`, to be sent, stored and counted as logs and spans are."""
 
 from __future__ import annotations
 

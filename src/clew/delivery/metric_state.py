@@ -1,7 +1,8 @@
 """What a forked child inherits of the SDK's metrics, reached through their private names in this one module.
 
-The SDK keeps a parent's sums in the child, which then reports them a second time under its own name, and a lock that another
-thread of the parent may hold. Where a release has moved what is used here, the child keeps the SDK's own behaviour.
+The SDK keeps a parent's sums in the child, which then reports them a second time under its own name, and a lock that
+another thread of the parent may hold. Where a release has moved what is used here, the child keeps the SDK's own
+behaviour.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From the caller's thread to the worker's: bounded queues, one thread, and the ways it starts, flushes, forks and ends."""
+"""From the callers' threads to the worker's: bounded queues, one thread, and how it starts, flushes, forks and ends."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ class Delivery:
 
     def _run(self) -> None:
         """Work until the process ends."""
-        token = otel_context.attach(otel_context.set_value(_SUPPRESS_KEY, True))
+        token = otel_context.attach(otel_context.set_value(_SUPPRESS_KEY, value=True))
         try:
             with self._suppress():
                 self._work()
@@ -231,7 +231,7 @@ class Delivery:
     def _flush_here(self, deadline: float) -> bool:
         """Flush on the calling thread: no thread can be started any more when the interpreter ends."""
         with self._turn:
-            token = otel_context.attach(otel_context.set_value(_SUPPRESS_KEY, True))
+            token = otel_context.attach(otel_context.set_value(_SUPPRESS_KEY, value=True))
             try:
                 with self._suppress():
                     self._worker.step(deadline=deadline, drain=True)

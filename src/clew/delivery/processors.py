@@ -1,4 +1,4 @@
-"""What stands in the SDK's providers: processors that hand each record to `Delivery`, for exporters that it replaces."""
+"""What stands in the SDK's providers: processors that give each record to `Delivery`, in place of an exporter."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class _JoinedLogRecordProcessor(LogRecordProcessor):
     def shutdown(self) -> None:
         """Do nothing."""
 
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - the interface's
         """Do nothing."""
         return True
 

@@ -115,7 +115,7 @@ class CollectorRoute:
         self._encoding = sender.transport.encoding
 
     def deliver(self, items: Sequence[Any], deadline: float) -> int:
-        """Send a batch, or store it while the Collector is away; a disk that takes nothing leaves it to the next probe."""
+        """Send a batch, or store it while the Collector is away; what the disk does not take is the next probe."""
         if not self._sender.breaker.is_open and time.monotonic() < deadline:
             return self._deliver(items, deadline)
         stored = self.store(items)
@@ -146,7 +146,7 @@ class CollectorRoute:
             )
 
     def _deliver_in_parts(self, items: Sequence[Any], outcome: Outcome, deadline: float) -> None:
-        """Halve a batch that is invalid or too large until the records that are to blame stand alone; they are dropped."""
+        """Halve a batch that is invalid or too large until the records to blame stand alone; those are dropped."""
         blamed = 0 if outcome.kind in {"invalid", "too_large"} else len(items)
         waiting = [] if blamed else [list(items)]
         tries = _SPLIT_TRIES
@@ -166,7 +166,7 @@ class CollectorRoute:
         if records:
             diagnostics.report(
                 f"refused-{self._signal}",
-                f"{self._sender.transport.endpoint} refused {records} {self._signal} ({outcome.detail}); they are dropped",
+                f"{self._sender.transport.endpoint} refused {records} {self._signal}, now dropped: {outcome.detail}",
             )
 
     def _try_part(self, items: Sequence[Any], deadline: float) -> bool:

@@ -1,4 +1,4 @@
-"""Delivery's own metrics: what became of each record, what waits, what it costs. Observed when collected, never before."""
+"""Delivery's own metrics: what became of each record, what waits, what it costs. Read only when collected."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What waits on disk for the Collector: segments like any other, written once, read back oldest first, bounded.
 
-All processes share the folder. Each writes segments of its own; whoever holds a closed segment's lock may deliver it, so what a
-dead process left is delivered by the next one that looks.
+All processes share the folder. Each writes segments of its own; whoever holds a closed segment's lock may deliver it,
+so what a dead process left is delivered by the next one that looks.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """SIGTERM where the program left it at its default: flush, then die of it as before.
 
-The program never sees our handler: `signal.getsignal` and what `signal.signal` returns say SIG_DFL, and SIG_DFL set again is our
-handler again, as a server does that catches the signal, restores what it found, and raises the signal once more.
+The program never sees our handler: `signal.getsignal` and what `signal.signal` returns say SIG_DFL, and SIG_DFL set
+again is our handler again, as a server does that catches the signal, restores what it found, and raises the signal
+once more.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class _Termination:
         os.kill(os.getpid(), _SIGNUM)
 
     def hide(self) -> bool:
-        """Make the signal module show SIG_DFL for this handler and take SIG_DFL as this handler; False if it cannot be."""
+        """Make the signal module show SIG_DFL for this handler, and take SIG_DFL as it; False if that cannot be."""
         module: Any = signal
         to_enum, to_int = getattr(module, "_int_to_enum", None), getattr(module, "_enum_to_int", None)
         real = getattr(module, "_signal", None)

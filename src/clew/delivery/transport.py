@@ -1,7 +1,7 @@
 """One try at an endpoint: bytes out, an `Outcome` back. Which bytes, when, and how often is decided elsewhere.
 
-A plain endpoint is spoken to by `http.client`, at a sixth of the CPU that requests needs; one with TLS, a proxy or credentials
-of its own by upstream's transport, and gRPC by its own channel.
+A plain endpoint is spoken to by `http.client`, at a sixth of the CPU that requests needs; one with TLS, a proxy or
+credentials of its own by upstream's transport, and gRPC by its own channel.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _RESPONSES: Final[dict[str, tuple[Any, str, str]]] = {
 class Outcome(NamedTuple):
     """What became of one try.
 
-    `unreachable`: nobody answered. `busy`: asked to come again, after `retry_after_s` if that was said. `refused`: nothing of
-    it will ever be taken. `invalid` and `too_large`: may be taken in part, or in parts. `rejected` counts records of an accepted request that were not
-    taken. `detail` is for a person and holds no secrets.
+    `unreachable`: nobody answered. `busy`: asked to come again, after `retry_after_s` if that was said. `refused`:
+    nothing of it will ever be taken. `invalid` and `too_large`: may be taken in part, or in parts. `rejected` counts
+    records of an accepted request that were not taken. `detail` is for a person and holds no secrets.
     """
 
     kind: Literal["accepted", "busy", "unreachable", "refused", "invalid", "too_large"]
@@ -178,7 +178,7 @@ class GrpcTransport:
 
     encoding: Encoding = "protobuf"
 
-    def __init__(  # noqa: PLR0913 - what upstream's exporter knows of its endpoint, all by keyword
+    def __init__(
         self,
         signal: str,
         *,

@@ -14,7 +14,7 @@ from clew.files.reader.records import ERROR_SEVERITY, LogRow, SpanEvent, SpanRec
 from clew.files.reader.timestamps import format_timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from rich.console import Console
 
@@ -65,8 +65,21 @@ def format_duration(duration_ns: float) -> str:
 
 
 def service_colour(service: str) -> str:
-    """Return a service's colour, the same one in every trace."""
-    return _PALETTE[zlib.crc32(service.encode("utf-8", "replace")) % len(_PALETTE)]
+    """Return a service's colour, the same one everywhere."""
+    return _PALETTE[_place(service)]
+
+
+def service_colours(services: Iterable[str]) -> dict[str, str]:
+    """Return a colour for each service: its own, or where another one of them has that, the next that is free."""
+    colours: dict[str, str] = {}
+    for service in sorted(set(services)):
+        own = [_PALETTE[(_place(service) + step) % len(_PALETTE)] for step in range(len(_PALETTE))]
+        colours[service] = next((colour for colour in own if colour not in colours.values()), own[0])
+    return colours
+
+
+def _place(service: str) -> int:
+    return zlib.crc32(service.encode("utf-8", "replace")) % len(_PALETTE)
 
 
 def _header(trace: Trace, timeline: Timeline) -> list[Text]:
@@ -82,7 +95,7 @@ def _header(trace: Trace, timeline: Timeline) -> list[Text]:
     ]
     title = Text.assemble(("Correlation ID ", "dim"), (clean(correlation), "bold"))
     traces = Text.assemble(("Trace          ", "dim"), ", ".join(trace.trace_ids) or "none")
-    summary = Text("  ".join(facts), "dim")
+    summary = Text().append("  ".join(facts), "dim")
     if failed:
         summary.append(f"  {counted(failed, 'failed span')}", "bold red")
     return [title, traces, summary]
@@ -113,6 +126,8 @@ class _Pen:
         self._name_width = int(width * _NAME_SHARE)
         self._bar_width = width - self._name_width - _DURATION_WIDTH - _MARKS_WIDTH
         self._timeline = timeline
+        items = (row.item for row in timeline.rows)
+        self._colours = service_colours(item.service for item in items if isinstance(item, SpanRecord))
         self._cause_span_id = cause_span_id
         self._full, self._cross, self._dot = ("━", "✗", "·") if is_unicode else ("=", "x", ".")
         self._is_unicode = is_unicode
@@ -120,7 +135,7 @@ class _Pen:
     def line(self, row: TimelineRow) -> Text:
         """Draw one row."""
         indent = row.indent if self._is_unicode else row.indent.translate(_ASCII_LINES)
-        text = Text(indent, "dim")
+        text = Text().append(indent, "dim")
         if isinstance(row.item, SpanRecord):
             return self._span(text, row, row.item)
         if isinstance(row.item, LogRow):
@@ -131,10 +146,10 @@ class _Pen:
 
     def _span(self, text: Text, row: TimelineRow, span: SpanRecord) -> Text:
         is_failed = span.status == "error"
-        text.append(clean(span.service), service_colour(span.service)).append("  ")
+        text.append(clean(span.service), self._colours[span.service]).append("  ")
         text.append(clean(span.name).replace("\n", " "), "bold red" if is_failed else "bold")
         text.truncate(self._name_width, overflow="ellipsis", pad=True)
-        text.append("  ").append_text(self._bar(row, "red" if is_failed else service_colour(span.service)))
+        text.append("  ").append_text(self._bar(row, "red" if is_failed else self._colours[span.service]))
         text.append(f"{format_duration(span.duration_ns):>{_DURATION_WIDTH}}")
         if is_failed:
             text.append(f" {self._cross}", "bold red")

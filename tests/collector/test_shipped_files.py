@@ -104,6 +104,15 @@ class TestCompose:
         """Every server is asked for its health."""
         assert "CMD" == SERVICES[name]["healthcheck"]["test"][0]
 
+    @pytest.mark.parametrize("name", ["shop", "stock", "mail"])
+    def test_a_demo_service_runs_a_module_that_is_there(self, name: str) -> None:
+        """The profile's commands name the demo's modules, send to the Collector and set what the modules read."""
+        service, text = SERVICES[name], (ROOT / f"src/clew/demo/{name}.py").read_text(encoding="utf-8")
+        assert ["demo"] == service["profiles"]
+        assert f"clew.demo.{name}" in re.split("[ :=]", " ".join(service["command"]))
+        assert "http://collector:4318" == service["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"]
+        assert set(re.findall(r'os\.environ\["(\w+)"\]', text)) <= set(service["environment"])
+
     def test_the_collectors_files_are_retained_by_clew(self) -> None:
         """The collectors files are retained by clew."""
         retention = SERVICES["retention"]

@@ -41,7 +41,7 @@ def at(ms: float) -> str:
     return str(START_NS + int(ms * 1_000_000))
 
 
-def span(
+def span(  # noqa: PLR0913 - a span has that many parts
     span_id: str,
     name: str = "work",
     *,

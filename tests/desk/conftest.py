@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from otlp_lines import write_failing_request
 
 from clew.desk import cli
+from otlp_lines import write_failing_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable

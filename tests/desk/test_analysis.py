@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from hypothesis import given
 from hypothesis import strategies as st
-from otlp_lines import START_NS, counter, metrics_line, span, spans_line, write
 
 from clew import schema
 from clew.desk.analysis import MAX_PERIODS, Overhead, analyse
@@ -15,6 +15,7 @@ from clew.desk.durations import Budget, Durations
 from clew.files.reader.reading import read
 from clew.files.reader.records import ReadStats
 from clew.files.reader.sources import find_sources
+from otlp_lines import START_NS, counter, metrics_line, span, spans_line, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,7 +89,9 @@ def test_operations_by_route(tmp_path: Path) -> None:
         span(f"{number:016x}", f"GET /orders/{number}", kind=2, end=number, failed=number > 98, **routed)
         for number in range(1, 101)
     ]
-    path = write(tmp_path / "traces.jsonl", spans_line("shop", *made, span("f" * 16, "SELECT", parent="1" * 16, kind=3, end=7)))
+    path = write(
+        tmp_path / "traces.jsonl", spans_line("shop", *made, span("f" * 16, "SELECT", parent="1" * 16, kind=3, end=7))
+    )
 
     found = _analyse(path)
 
@@ -114,7 +117,7 @@ def test_time_line_is_bounded_and_complete(tmp_path: Path) -> None:
     assert 0 < len(periods) <= MAX_PERIODS
     assert 3000 == sum(period.latency.count for period in periods)
     assert 3000 == sum(count for period in periods for _, count in period.heat)
-    assert {periods[0].width_ns} == {after.start_ns - before.start_ns for before, after in zip(periods, periods[1:], strict=False)}
+    assert {periods[0].width_ns} == {after.start_ns - before.start_ns for before, after in pairwise(periods)}
     assert periods[0].start_ns <= START_NS + 60 * 10**9 < periods[0].start_ns + periods[0].width_ns
 
 
@@ -134,10 +137,13 @@ def test_overhead(tmp_path: Path) -> None:
 
     overhead = _analyse(path).overhead
 
-    assert Overhead(
-        cpu_s=(("shop", "delivery", 7.0),),
-        records=(("cart", "logs", "dropped", "queue-full", 6), ("shop", "logs", "dropped", "queue-full", 5)),
-    ) == overhead
+    assert (
+        Overhead(
+            cpu_s=(("shop", "delivery", 7.0),),
+            records=(("cart", "logs", "dropped", "queue-full", 6), ("shop", "logs", "dropped", "queue-full", 5)),
+        )
+        == overhead
+    )
     assert 11 == overhead.dropped
 
 

@@ -12,9 +12,10 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from otlp_lines import log, logs_line, span, spans_line, write
 
-from clew.desk.cli import COMMANDS, clew as group
+from clew.desk.cli import COMMANDS
+from clew.desk.cli import clew as group
+from otlp_lines import log, logs_line, span, spans_line, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +64,7 @@ def make_text(folder: Path) -> Path:
 def test_nothing_to_answer_from(
     clew: Callable[..., Outcome], tmp_path: Path, name: str, make: Callable[[Path], Path]
 ) -> None:
-    """A folder that is empty or missing, a binary file, a text in no form: one or two clear lines, never a traceback."""
+    """An empty or missing folder, a binary file, a text in no form: one or two clear lines, never a traceback."""
     path = make(tmp_path / "place")
 
     outcome = clew(*READERS[name], path)
@@ -77,7 +78,9 @@ def test_nothing_to_answer_from(
 @pytest.mark.parametrize("name", [name for name in READERS if name != "replay"])
 def test_ten_megabyte_line(clew: Callable[..., Outcome], tmp_path: Path, name: str) -> None:
     """A line of ten megabytes is read as any other."""
-    many = [log(f"message {number} " + "x" * 900, ms=number, **{"correlation.id": f"id-{number}"}) for number in range(9000)]
+    many = [
+        log(f"message {number} " + "x" * 900, ms=number, **{"correlation.id": f"id-{number}"}) for number in range(9000)
+    ]
     many.append(log("the one", severity=17, level="ERROR", ms=9001, **{"correlation.id": "order-4711"}))
     path = write(tmp_path / "big" / "logs.jsonl", logs_line("shop", *many))
     assert path.stat().st_size > 10_000_000
@@ -147,7 +150,8 @@ def test_listing_loads_no_command() -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_no_command_imports_opentelemetry(name: str) -> None:
     """Loading a command does not load OpenTelemetry."""
-    code = f"import sys; from clew.desk.cli import clew; clew.get_command(None, {name!r}); print('opentelemetry' in sys.modules)"
+    load = f"from clew.desk.cli import clew; clew.get_command(None, {name!r})"
+    code = f"import sys; {load}; print('opentelemetry' in sys.modules)"
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
@@ -168,7 +172,10 @@ def test_error_is_one_line_with_its_page(clew: Callable[..., Outcome], tmp_path:
     outcome = clew("logs", tmp_path / "none")
 
     assert (1, "") == (outcome.status, outcome.out)
-    assert f"clew: no file or folder '{tmp_path}/none'; name one, or set CLEW_DIR (see docs/reference/errors.md#no-data)\n" == outcome.err
+    assert (
+        f"clew: no file or folder '{tmp_path}/none'; name one, or set CLEW_DIR (see docs/reference/errors.md#no-data)\n"
+        == outcome.err
+    )
 
 
 def test_closed_pipe_is_quiet(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import jsonschema
 import pytest
-from otlp_lines import log, logs_line, write
 
 from clew.schema import CONSOLE_LINE_SCHEMA
 from clew.settings import VARIABLES
+from otlp_lines import log, logs_line, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,9 +52,14 @@ class TestId:
         outcome = clew("id", "order-1", "--url", "http://j/trace/{trace_id}", "--url", "http://g/?q={correlation_id}")
 
         trace_id = json.loads(clew("id", "order-1", "--json").out)["trace_id"]
-        assert [f"link            http://j/trace/{trace_id}", "link            http://g/?q=order-1"] == outcome.out.splitlines()[2:]
+        assert [
+            f"link            http://j/trace/{trace_id}",
+            "link            http://g/?q=order-1",
+        ] == outcome.out.splitlines()[2:]
 
-    @pytest.mark.parametrize(("arguments", "says"), [(("a b",), "no usable correlation ID"), (("a", "--url", "{b}"), "--url may name")])
+    @pytest.mark.parametrize(
+        ("arguments", "says"), [(("a b",), "no usable correlation ID"), (("a", "--url", "{b}"), "--url may name")]
+    )
     def test_refused(self, clew: Callable[..., Outcome], arguments: tuple[str, ...], says: str) -> None:
         """What is no ID, and a template with other fields, is refused."""
         outcome = clew("id", *arguments)
@@ -70,7 +75,9 @@ class TestConfig:
         """Each of Clew's variables is shown with its value and who said so."""
         data = json.loads(clew("config", "--json").out)
 
-        assert [variable.name for variable in VARIABLES] == [name for name in data["settings"] if name.startswith("CLEW_")]
+        assert [variable.name for variable in VARIABLES] == [
+            name for name in data["settings"] if name.startswith("CLEW_")
+        ]
         assert {"value": "zstd", "source": "clew"} == data["settings"]["CLEW_COMPRESSION"]
         assert [] == data["problems"]
 

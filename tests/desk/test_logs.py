@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import jsonschema
 import pytest
 import zstandard
-from otlp_lines import TRACE_ID, log, logs_line, write
 
 from clew.desk.ordering import in_time_order
 from clew.files.reader.following import Follower
@@ -22,14 +21,14 @@ from clew.files.reader.reading import read
 from clew.files.reader.records import LogRow, ReadStats
 from clew.files.reader.sources import find_sources
 from clew.schema import CONSOLE_LINE_SCHEMA
+from otlp_lines import TRACE_ID, log, logs_line, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from conftest import Outcome
-
     from clew.files.reader.sources import Source
+    from conftest import Outcome
 
     Follow = Callable[..., Callable[[], list[str]]]
 
@@ -45,7 +44,10 @@ def mixed(tmp_path: Path) -> Path:
     )
     write(
         folder / "logs-cart.jsonl",
-        logs_line("cart", log("two", ms=2, severity=17, level="ERROR", trace_id="", **{"exception.stacktrace": "Boom\n  at x"})),
+        logs_line(
+            "cart",
+            log("two", ms=2, severity=17, level="ERROR", trace_id="", **{"exception.stacktrace": "Boom\n  at x"}),
+        ),
         logs_line("cart", log("four", ms=4, severity=5, level="DEBUG", trace_id="")),
     )
     return folder
@@ -104,7 +106,11 @@ def test_json_output_is_input(clew: Callable[..., Outcome], mixed: Path, tmp_pat
 
 @pytest.mark.parametrize(
     ("options", "says"),
-    [(("--level", "loud"), "--level must be a level"), (("--attr", "x"), "--attr must be KEY=VALUE"), (("--format", "x"), "is neither")],
+    [
+        (("--level", "loud"), "--level must be a level"),
+        (("--attr", "x"), "--attr must be KEY=VALUE"),
+        (("--format", "x"), "is neither"),
+    ],
 )
 def test_bad_options(clew: Callable[..., Outcome], mixed: Path, options: tuple[str, ...], says: str) -> None:
     """An option's value that means nothing is refused in one line."""

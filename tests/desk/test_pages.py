@@ -25,7 +25,9 @@ def test_options_are_explained(name: str) -> None:
     """Each command has a section that names all its options."""
     command = group.get_command(click.Context(group), name)
     assert command is not None
-    options = [word for one in command.params if isinstance(one, click.Option) for word in one.opts + one.secondary_opts]
+    options = [
+        word for one in command.params if isinstance(one, click.Option) for word in one.opts + one.secondary_opts
+    ]
 
     section = _section(name)
 
@@ -36,6 +38,8 @@ def test_every_slug_has_a_heading() -> None:
     """Each error's slug is a heading of its page, and no heading is about an error that there is not."""
     kinds = [errors.ClewError, *errors.ClewError.__subclasses__()]
 
-    headings = [line.removeprefix("## ") for line in (PAGES / "errors.md").read_text().splitlines() if line.startswith("## ")]
+    headings = [
+        line.removeprefix("## ") for line in (PAGES / "errors.md").read_text().splitlines() if line.startswith("## ")
+    ]
 
     assert sorted(kind.slug for kind in kinds) == sorted(headings)

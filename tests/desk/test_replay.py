@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from otlp_lines import counter, log, logs_line, metrics_line, span, spans_line, write
 
 from clew.desk.replay import Endpoint, Poster
 from clew.errors import DeliveryError, SettingsError
@@ -15,6 +14,7 @@ from clew.files.bookmarks import Bookmarks, identity
 from clew.files.reader.reading import read
 from clew.files.reader.records import LogRow, ReadStats
 from clew.files.reader.sources import find_sources
+from otlp_lines import counter, log, logs_line, metrics_line, span, spans_line, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,9 @@ def files(tmp_path: Path) -> Path:
         },
     }
     write(folder / "traces.jsonl", *(spans_line("a", span(f"{n:016x}", raised="E", **made)) for n in range(1, 700)))
-    write(folder / "logs.jsonl", logs_line("a", *(log(f"m{n}", **made) for n in range(600))), logs_line("b", log("last")))
+    write(
+        folder / "logs.jsonl", logs_line("a", *(log(f"m{n}", **made) for n in range(600))), logs_line("b", log("last"))
+    )
     write(folder / "metrics.jsonl", metrics_line("a", counter("c", 5, **made), histogram))
     return folder
 
@@ -149,19 +151,30 @@ def test_rate_is_held(tmp_path: Path, receiver: Receiver) -> None:
 def test_headers(tmp_path: Path, receiver: Receiver) -> None:
     """Headers come from OpenTelemetry's variable and from options, percent-decoded."""
     path = write(tmp_path / "logs.jsonl", logs_line("a", log()))
-    environ = {"OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20x", "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.http_endpoint}
+    environ = {
+        "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20x",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.http_endpoint,
+    }
     poster = Poster(Endpoint.from_environment(environ, None, ["x-tenant=a"]), bytes_per_s=10**9, patience_s=0)
 
     poster.post([row for row in read(find_sources([path]), ReadStats()) if isinstance(row, LogRow)])
     poster.close()
 
     headers = receiver.requests[0].headers
-    assert ("Bearer x", "a", "application/json") == (headers["authorization"], headers["x-tenant"], headers["content-type"])
+    assert ("Bearer x", "a", "application/json") == (
+        headers["authorization"],
+        headers["x-tenant"],
+        headers["content-type"],
+    )
 
 
 @pytest.mark.parametrize(
     ("url", "says"),
-    [("collector:4318", "must be an http or https URL"), ("http://a:b", "port is no number"), ("http://a:4317", "over gRPC")],
+    [
+        ("collector:4318", "must be an http or https URL"),
+        ("http://a:b", "port is no number"),
+        ("http://a:4317", "over gRPC"),
+    ],
 )
 def test_endpoint_that_cannot_be_posted_to(url: str, says: str) -> None:
     """A URL that is none, or the port of gRPC, is refused before anything is read."""

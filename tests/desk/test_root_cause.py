@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from otlp_lines import STACKTRACE, START_NS, TRACE_ID, log, logs_line, span, spans_line, write
-
 from clew.desk.error_groups import group_errors
 from clew.desk.query import find_trace
 from clew.desk.root_cause import RootCause, find_root_cause
@@ -13,6 +11,7 @@ from clew.files.reader.reading import read
 from clew.files.reader.records import LogRow, ReadStats, SpanRecord
 from clew.files.reader.sources import find_sources
 from clew.logs.fingerprint import fingerprint_traceback_text
+from otlp_lines import STACKTRACE, START_NS, TRACE_ID, log, logs_line, span, spans_line, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +38,7 @@ def _groups(*paths: Path) -> tuple[ErrorGroup, ...]:
 
 
 def test_service_that_raised_is_the_cause(shop: Path) -> None:
-    """A calls B calls C, C raises, B wraps, A logs late and outside its span: the cause is C's span and C's exception."""
+    """A calls B calls C, C raises, B wraps, A logs late outside its span: the cause is C's span and exception."""
     assert RootCause(
         service="payments",
         operation="POST /charge",

@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from otlp_lines import TRACE_ID, log, logs_line, span, spans_line, write
-
 from clew.desk import query
 from clew.desk.timeline import make_timeline
 from clew.files.reader.records import LogRow, ReadStats, SpanRecord
 from clew.files.reader.sources import find_sources
+from otlp_lines import TRACE_ID, log, logs_line, span, spans_line, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     import pytest
-    from conftest import Outcome
 
     from clew.desk.timeline import Timeline
+    from conftest import Outcome
 
 
 def _timeline(path: Path, identifier: str = TRACE_ID) -> Timeline:
@@ -147,14 +146,17 @@ def test_circle_of_parents(tmp_path: Path) -> None:
 
 def test_deep_trace(tmp_path: Path) -> None:
     """A trace of 3,000 levels is laid out without an end of the stack."""
-    made = [span(f"{level:016x}", f"level {level}", parent=f"{level - 1:016x}" if level > 1 else "") for level in range(1, 3001)]
+    made = [
+        span(f"{level:016x}", f"level {level}", parent=f"{level - 1:016x}" if level > 1 else "")
+        for level in range(1, 3001)
+    ]
     write(tmp_path / "traces.jsonl", spans_line("a", *made))
 
     assert 3000 == len(_timeline(tmp_path).rows)
 
 
 def test_skewed_clock_is_corrected(tmp_path: Path) -> None:
-    """A called service whose clock is a minute ahead is put into the middle of the call, its logs and children with it."""
+    """A called service whose clock is ahead is put into the middle of the call, with its logs and children."""
     write(
         tmp_path / "traces.jsonl",
         spans_line("a", span("1" * 16, "call", begin=0, end=100, kind=3)),
@@ -185,7 +187,11 @@ def test_work_after_the_call_is_no_skew(tmp_path: Path) -> None:
 
 def test_control_characters_do_not_reach_the_terminal(clew: Callable[..., Outcome], tmp_path: Path) -> None:
     """Escape sequences in names and messages come out as text."""
-    write(tmp_path / "t.jsonl", spans_line("a\x1b[2J", span("1" * 16, "x\x1b]0;title\x07")), logs_line("a", log("\x1b[31mred")))
+    write(
+        tmp_path / "t.jsonl",
+        spans_line("a\x1b[2J", span("1" * 16, "x\x1b]0;title\x07")),
+        logs_line("a", log("\x1b[31mred")),
+    )
 
     outcome = clew("trace", TRACE_ID, tmp_path)
 

@@ -27,13 +27,13 @@ TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN_ID = "00f067aa0ba902b7"
 
 
-def read_text(tmp_path: Path, *lines: str) -> list[LogRow]:
+def _read_text(tmp_path: Path, *lines: str) -> list[LogRow]:
     path = tmp_path / "app.log"
     path.write_text("".join(line.rstrip("\n") + "\n" for line in lines))
     return [row for row in read(find_sources([path]), ReadStats()) if isinstance(row, LogRow)]
 
 
-def brief(row: LogRow) -> tuple[str, int, str, str]:
+def _brief(row: LogRow) -> tuple[str, int, str, str]:
     return row.logger, row.severity_number, row.severity_text, row.message
 
 
@@ -55,9 +55,9 @@ def test_console_line(tmp_path: Path) -> None:
         "attributes": {"items": [1, 2], "amount": 1.5},
     }
 
-    (row,) = read_text(tmp_path, json.dumps(line))
+    (row,) = _read_text(tmp_path, json.dumps(line))
 
-    assert ("shop.orders", 17, "ERROR", "order failed") == brief(row)
+    assert ("shop.orders", 17, "ERROR", "order failed") == _brief(row)
     assert (1769868000123456000, "shop", TRACE_ID, SPAN_ID, 1) == (
         row.time_ns,
         row.service,
@@ -85,25 +85,25 @@ def test_python_json_logger(tmp_path: Path) -> None:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    logger = logging.Logger("shop.pay")
+    logger = logging.Logger("shop.pay")  # noqa: LOG001 - not in the tree, so no other test hears it
     logger.addHandler(handler)
     logger.warning("card %s is old", 3, extra={"card": "visa"})
     try:
-        raise ValueError("no money")
+        raise ValueError("no money")  # noqa: TRY301 - a traceback to log
     except ValueError:
         logger.exception("charge failed")
 
-    first, second = read_text(tmp_path, *stream.getvalue().splitlines())
+    first, second = _read_text(tmp_path, *stream.getvalue().splitlines())
 
-    assert ("shop.pay", 13, "WARNING", "card 3 is old") == brief(first)
+    assert ("shop.pay", 13, "WARNING", "card 3 is old") == _brief(first)
     assert {"card": "visa"} == first.attributes
     assert first.time_ns > 0
-    assert ("shop.pay", 17, "ERROR", "charge failed") == brief(second)
+    assert ("shop.pay", 17, "ERROR", "charge failed") == _brief(second)
     assert ("ValueError", "no money") == (second.attribute("exception.type"), second.attribute("exception.message"))
 
 
 def test_structlog(tmp_path: Path) -> None:
-    """structlog's JSON renderer: the event is the message, key-values are attributes."""
+    """Structlog's JSON renderer: the event is the message, key-values are attributes."""
     stream = io.StringIO()
     logger = structlog.wrap_logger(
         structlog.PrintLogger(stream),
@@ -116,13 +116,13 @@ def test_structlog(tmp_path: Path) -> None:
     )
     logger.info("order placed", order=17, correlation_id="order-17", trace_id=TRACE_ID)
     try:
-        raise KeyError("x")
+        raise KeyError("x")  # noqa: TRY301 - a traceback to log
     except KeyError:
         logger.exception("broken")
 
-    first, second = read_text(tmp_path, *stream.getvalue().splitlines())
+    first, second = _read_text(tmp_path, *stream.getvalue().splitlines())
 
-    assert ("", 9, "info", "order placed") == brief(first)
+    assert ("", 9, "info", "order placed") == _brief(first)
     assert ({"correlation.id": "order-17", "order": 17}, TRACE_ID) == (first.attributes, first.trace_id)
     assert (17, "KeyError", "'x'") == (
         second.severity_number,
@@ -132,19 +132,20 @@ def test_structlog(tmp_path: Path) -> None:
 
 
 def test_loguru_serialize(tmp_path: Path) -> None:
-    """loguru's serialized records: level, time, logger and extra are found inside `record`."""
+    """Loguru's serialized records: level, time, logger and extra are found inside `record`."""
     stream = io.StringIO()
-    logger = loguru._logger.Logger(loguru._logger.Core(), None, 0, False, False, False, False, True, [], {})
-    logger.add(stream, serialize=True, format="{message}")
+    logger = loguru.logger
+    handler = logger.add(stream, serialize=True, format="{message}")
     logger.bind(order=17).success("order placed")
     try:
-        raise KeyError("x")
+        raise KeyError("x")  # noqa: TRY301 - a traceback to log
     except KeyError:
         logger.exception("broken")
+    logger.remove(handler)
 
-    first, second = read_text(tmp_path, *stream.getvalue().splitlines())
+    first, second = _read_text(tmp_path, *stream.getvalue().splitlines())
 
-    assert (__name__, 10, "SUCCESS", "order placed") == brief(first)
+    assert (__name__, 10, "SUCCESS", "order placed") == _brief(first)
     assert (17, "test_loguru_serialize") == (first.attribute("order"), first.attribute("code.function.name"))
     assert first.time_ns > 0
     assert (17, "broken", "KeyError") == (second.severity_number, second.message, second.attribute("exception.type"))
@@ -173,9 +174,9 @@ def test_elastic_common_schema(tmp_path: Path, is_nested: bool) -> None:
             "error.stack_trace": "Traceback...",
         }
 
-    (row,) = read_text(tmp_path, json.dumps(line))
+    (row,) = _read_text(tmp_path, json.dumps(line))
 
-    assert ("shop", 17, "error", "order failed") == brief(row)
+    assert ("shop", 17, "error", "order failed") == _brief(row)
     assert ("shop-api", TRACE_ID, 1769868000123000000) == (row.service, row.trace_id, row.time_ns)
     assert {
         "exception.type": "KeyError",
@@ -190,7 +191,7 @@ def test_pino_levels(tmp_path: Path) -> None:
     pino = {"level": 30, "time": 1769868000123, "pid": 1, "hostname": "a", "msg": "hello"}
     python = {"levelno": 30, "created": 1, "message": "hello"}
 
-    first, second = read_text(tmp_path, json.dumps(pino), json.dumps(python))
+    first, second = _read_text(tmp_path, json.dumps(pino), json.dumps(python))
 
     assert (9, 1769868000123000000) == (first.severity_number, first.time_ns)
     assert 13 == second.severity_number
@@ -202,7 +203,7 @@ def test_docker_lines(tmp_path: Path) -> None:
     def wrap(text: str) -> str:
         return json.dumps({"log": text, "stream": "stderr", "time": "2026-01-31T14:00:00.5Z"})
 
-    rows = read_text(
+    rows = _read_text(
         tmp_path,
         wrap('{"level": "INFO", "message": "json inside"}\n'),
         wrap("WARNING:shop:a long "),
@@ -217,7 +218,7 @@ def test_docker_lines(tmp_path: Path) -> None:
         ("", 9, "INFO", "json inside"),
         ("shop", 13, "WARNING", "a long line"),
         ("shop", 17, "ERROR", "failed"),
-    ] == [brief(row) for row in rows]
+    ] == [_brief(row) for row in rows]
     assert [1769868000500000000] * 3 == [row.time_ns for row in rows]
     assert "KeyError" == rows[2].attribute("exception.type")
 
@@ -226,7 +227,7 @@ def test_kubernetes_lines(tmp_path: Path) -> None:
     """The CRI prefix is taken off and partial lines are put together."""
     time = "2026-01-31T14:00:00.500000000Z"
 
-    rows = read_text(
+    rows = _read_text(
         tmp_path,
         f'{time} stdout F {{"level": "INFO", "msg": "whole"}}',
         f'{time} stdout P {{"level": "INFO", ',
@@ -242,7 +243,7 @@ def test_otlp_inside_a_container(tmp_path: Path) -> None:
     """OTLP lines that a container printed are read as what they are."""
     inner = {"resourceLogs": [{"scopeLogs": [{"logRecords": [{"body": {"stringValue": "inside"}}]}]}]}
 
-    rows = read_text(tmp_path, f"2026-01-31T14:00:00Z stdout F {json.dumps(inner)}")
+    rows = _read_text(tmp_path, f"2026-01-31T14:00:00Z stdout F {json.dumps(inner)}")
 
     assert ["inside"] == [row.message for row in rows]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tracemalloc
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -19,7 +20,7 @@ cuts = st.lists(st.integers(0, 200), max_size=8)
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     """Cut data into blocks at places."""
     borders = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
-    return [data[start:end] for start, end in zip(borders, borders[1:], strict=False) if start < end]
+    return [data[start:end] for start, end in pairwise(borders) if start < end]
 
 
 def naive(data: bytes) -> list[bytes]:

@@ -11,12 +11,12 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from otlp_lines import TRACE_ID, counter, log, logs_line, metrics_line, span, spans_line, write
 
 from clew.files.reader import otlp
 from clew.files.reader.reading import read
 from clew.files.reader.records import LogRow, MetricRow, RawLine, ReadStats, SpanRecord
 from clew.files.reader.sources import find_sources
+from otlp_lines import TRACE_ID, counter, log, logs_line, metrics_line, span, spans_line, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from clew.files.reader.records import Record
 
 
-def read_all(path: Path, stats: ReadStats | None = None, **options: Any) -> list[Record]:
+def _read_all(path: Path, stats: ReadStats | None = None, **options: Any) -> list[Record]:
     return list(read(find_sources([path]), stats or ReadStats(), **options))
 
 
@@ -75,7 +75,7 @@ spans = st.fixed_dictionaries(
 )
 
 
-def documents_of(outer: str, scopes: str, items: str, item: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+def _documents_of(outer: str, scopes: str, items: str, item: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     scope = st.fixed_dictionaries(
         {"scope": st.builds(lambda name: {"name": name}, texts), items: st.lists(item, max_size=3)}
     )
@@ -87,8 +87,8 @@ def documents_of(outer: str, scopes: str, items: str, item: st.SearchStrategy[An
 
 
 documents = st.one_of(
-    documents_of("resourceLogs", "scopeLogs", "logRecords", log_records),
-    documents_of("resourceSpans", "scopeSpans", "spans", spans),
+    _documents_of("resourceLogs", "scopeLogs", "logRecords", log_records),
+    _documents_of("resourceSpans", "scopeSpans", "spans", spans),
 )
 
 
@@ -110,7 +110,7 @@ def test_read_and_written_is_the_same(tmp_path_factory: pytest.TempPathFactory, 
     path.write_bytes(b"".join(orjson.dumps(part) + b"\n" for part in parts))
     expected = [item for part in json.loads(json.dumps(parts)) for item in flat(part)]
 
-    rows = [row for row in read_all(path) if not isinstance(row, RawLine)]
+    rows = [row for row in _read_all(path) if not isinstance(row, RawLine)]
     written = [orjson.loads(line) for _, line, _ in otlp.lines(rows)]
 
     assert expected == [item for document in written for item in flat(document)]
@@ -128,7 +128,7 @@ def test_torn_file_keeps_earlier_lines(
     whole = path.read_bytes().count(b"\n")
     expected = [item for line in lines[:whole] for item in flat(orjson.loads(line))]
 
-    rows = [row.raw for row in read_all(path) if not isinstance(row, RawLine)]
+    rows = [row.raw for row in _read_all(path) if not isinstance(row, RawLine)]
 
     assert [item for _, _, item in expected] == rows[: len(expected)]
 
@@ -146,9 +146,9 @@ def test_lookup_by_bytes_equals_full_parse(tmp_path_factory: pytest.TempPathFact
     def of_wanted(rows: list[Record]) -> list[Any]:
         return [row.raw for row in rows if isinstance(row, LogRow) and row.trace_id in wanted]
 
-    found = read_all(path, needles=[one.encode() for one in wanted])
+    found = _read_all(path, needles=[one.encode() for one in wanted])
 
-    assert of_wanted(read_all(path)) == of_wanted(found)
+    assert of_wanted(_read_all(path)) == of_wanted(found)
 
 
 def test_examples_of_all_signals(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_examples_of_all_signals(tmp_path: Path) -> None:
     }.items():
         (tmp_path / name).write_text(json.dumps(json.loads(line), indent=2))
 
-    found = {type(row).__name__: row for row in read_all(tmp_path)}
+    found = {type(row).__name__: row for row in _read_all(tmp_path)}
 
     span_row, log_row, metric_row = found["SpanRecord"], found["LogRow"], found["MetricRow"]
     assert isinstance(span_row, SpanRecord)
@@ -207,7 +207,7 @@ def test_ids_in_any_form(tmp_path: Path) -> None:
     }
     path = write(tmp_path / "traces.jsonl", spans_line("a", upper, base64))
 
-    rows = [row for row in read_all(path) if isinstance(row, SpanRecord)]
+    rows = [row for row in _read_all(path) if isinstance(row, SpanRecord)]
 
     assert [(TRACE_ID, "eee19b7ec3c1b174")] * 2 == [(row.trace_id, row.span_id) for row in rows]
     assert [("internal", "unset"), ("server", "error")] == [(row.kind, row.status) for row in rows]
@@ -227,7 +227,7 @@ def test_values_are_decoded(tmp_path: Path) -> None:
     record = {**log(), "attributes": [{"key": key, "value": value} for key, value in values.items()]}
     path = write(tmp_path / "logs.jsonl", logs_line("a", record))
 
-    (row,) = read_all(path)
+    (row,) = _read_all(path)
 
     assert isinstance(row, LogRow)
     found = row.attributes
@@ -266,7 +266,7 @@ def test_foreign_shapes_never_raise(tmp_path: Path, document: dict[str, Any]) ->
     """An object that is not what the protocol says gives empty values or is counted, and never an error."""
     path = write(tmp_path / "logs.jsonl", orjson.dumps(document) + b"\n", logs_line("a", log("after")))
 
-    rows = read_all(path)
+    rows = _read_all(path)
     for row in rows:
         names = [name for name in dir(type(row)) if not name.startswith("_") and name != "attribute"]
         assert [name for name in names if not hasattr(row, name)] == []
@@ -281,7 +281,7 @@ def test_torn_line_continued_by_a_whole_one(tmp_path: Path) -> None:
     path = write(tmp_path / "logs.jsonl", logs_line("a", log("first")), torn + logs_line("a", log("second")), b"\n\n")
     stats = ReadStats()
 
-    rows = read_all(path, stats)
+    rows = _read_all(path, stats)
 
     assert ["first", "second"] == [row.message for row in rows if isinstance(row, LogRow)]
     assert (1, 0, 2) == (stats.torn, stats.foreign, stats.blank)
@@ -292,7 +292,7 @@ def test_foreign_lines_are_kept_and_counted(tmp_path: Path) -> None:
     path = write(tmp_path / "logs.jsonl", logs_line("a", log("one")), b"what is this\n", logs_line("a", log("two")))
     stats = ReadStats()
 
-    rows = read_all(path, stats)
+    rows = _read_all(path, stats)
 
     assert ["LogRow", "RawLine", "LogRow"] == [type(row).__name__ for row in rows]
     assert (1, 1, 3, 2) == (stats.foreign, stats.raw, stats.lines, stats.records)
@@ -300,7 +300,7 @@ def test_foreign_lines_are_kept_and_counted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["gzip", "gzip members", "zstd", "zstd frames", "zstd messages"])
 def test_compressed_forms(tmp_path: Path, form: str) -> None:
-    """Each compression is told by its first bytes: one stream, several in a row, the Collector's length-prefixed one."""
+    """Each compression is told by its first bytes: one stream, several, the Collector's length-prefixed one."""
     one, two = logs_line("a", log("one")), logs_line("a", log("two"))
     compress = zstandard.ZstdCompressor().compress
     data = {
@@ -315,7 +315,7 @@ def test_compressed_forms(tmp_path: Path, form: str) -> None:
     path = tmp_path / "logs.jsonl.any"
     path.write_bytes(data)
 
-    assert ["one", "two"] == [row.message for row in read_all(path) if isinstance(row, LogRow)]
+    assert ["one", "two"] == [row.message for row in _read_all(path) if isinstance(row, LogRow)]
 
 
 @pytest.mark.parametrize("suffix", ["gz", "zst"])
@@ -327,7 +327,7 @@ def test_damaged_compression_gives_what_came_before(tmp_path: Path, suffix: str)
     path.write_bytes(data[: len(data) * 2 // 3])
     stats = ReadStats()
 
-    rows = [row for row in read_all(path, stats) if isinstance(row, LogRow)]
+    rows = [row for row in _read_all(path, stats) if isinstance(row, LogRow)]
 
     assert 500 < len(rows) < 3000
     assert [f"{number} {number * 7919 % 10007}" for number in range(len(rows))] == [row.message for row in rows]
@@ -342,14 +342,14 @@ def test_signals_are_chosen(tmp_path: Path) -> None:
         metrics_line("a", counter("c", 1)),
     )
 
-    assert ["LogRow"] == [type(row).__name__ for row in read_all(path, signals=("logs",))]
+    assert ["LogRow"] == [type(row).__name__ for row in _read_all(path, signals=("logs",))]
 
 
 def test_kept_record_does_not_keep_its_batch(tmp_path: Path) -> None:
     """A record refers to its resource and scope, not to its neighbours, which would stay in memory with it."""
     path = write(tmp_path / "logs.jsonl", logs_line("a", log("one"), log("two")))
 
-    row = read_all(path)[0]
+    row = _read_all(path)[0]
 
     assert isinstance(row, LogRow)
     assert b"two" not in orjson.dumps([row.origin.part, row.origin.scope_part, row.raw])

@@ -84,13 +84,13 @@ def make_sample(
     return Sample(lines, labels)
 
 
-def ns(time: datetime, *, per: int = 1_000_000) -> int:
+def _ns(time: datetime, *, per: int = 1_000_000) -> int:
     """Return the time in nanoseconds as exactly as the form writes it."""
     whole = int(time.timestamp()) * 10**9 + time.microsecond * 1000
     return whole // per * per
 
 
-def python(
+def _python(
     template: str, *, datefmt: str | None = None, per: int = 1_000_000
 ) -> Callable[[random.Random, datetime], tuple[str, Label]]:
     """Make lines with `logging` itself, by a format."""
@@ -104,7 +104,7 @@ def python(
         record.msecs = time.microsecond // 1000
         has_time, has_name = "asctime" in template, "name}" in template or "(name)" in template
         label = Label(
-            ns(time, per=per) if has_time else 0,
+            _ns(time, per=per) if has_time else 0,
             severity_of(logging.getLevelName(level)),
             name if has_name else "",
             message,
@@ -114,126 +114,139 @@ def python(
     return head
 
 
-def pick(chance: random.Random, levels: str) -> str:
+def _pick(chance: random.Random, levels: str) -> str:
     return chance.choice(levels.split())
 
 
-def openstack(chance: random.Random, time: datetime) -> tuple[str, Label]:
+def _openstack(chance: random.Random, time: datetime) -> tuple[str, Label]:
     level, name, message = (
-        pick(chance, "INFO INFO WARNING ERROR DEBUG"),
+        _pick(chance, "INFO INFO WARNING ERROR DEBUG"),
         chance.choice(LOGGERS[1:4]),
         chance.choice(MESSAGES[:4]),
     )
     request = f"req-{chance.getrandbits(32):08x}-2096-447d-96ea-a692162415ae 113d3a99c3da 54fadb412c4e - - -"
     stamp = f"{time:%Y-%m-%d %H:%M:%S}.{time.microsecond // 1000:03}"
-    return f"{stamp} 25746 {level} {name} [{request}] {message}", Label(ns(time), severity_of(level), name, message)
+    return f"{stamp} 25746 {level} {name} [{request}] {message}", Label(_ns(time), severity_of(level), name, message)
 
 
-def apache_error(chance: random.Random, time: datetime) -> tuple[str, Label]:
-    level = pick(chance, "notice error warn info crit")
-    message = chance.choice(["workerEnv.init() ok /etc/httpd/conf/workers2.properties", "mod_jk child init 1 -2", "Directory index forbidden by rule: /var/www/html/"])  # fmt: skip
+def _apache_error(chance: random.Random, time: datetime) -> tuple[str, Label]:
+    level = _pick(chance, "notice error warn info crit")
+    message = chance.choice(
+        [
+            "workerEnv.init() ok /etc/httpd/workers2.properties",
+            "mod_jk child init 1 -2",
+            "Directory index forbidden: /srv/",
+        ]
+    )
     client = f"[client {chance.randrange(255)}.17.2.{chance.randrange(255)}] " if chance.random() < 0.3 else ""
     return f"[{time:%a %b %d %H:%M:%S %Y}] [{level}] {client}{message}", Label(
-        ns(time, per=10**9), severity_of(level), "", message
+        _ns(time, per=10**9), severity_of(level), "", message
     )
 
 
-def apache_error_24(chance: random.Random, time: datetime) -> tuple[str, Label]:
-    level, module = pick(chance, "notice error warn info"), pick(chance, "core ssl proxy_http mpm_event")
+def _apache_error_24(chance: random.Random, time: datetime) -> tuple[str, Label]:
+    level, module = _pick(chance, "notice error warn info"), _pick(chance, "core ssl proxy_http mpm_event")
     message = chance.choice(["AH00094: Command line: 'httpd'", "AH01630: client denied by server configuration: /srv"])
     client = f" [client 10.0.0.{chance.randrange(255)}:5{chance.randrange(1000)}]" if chance.random() < 0.5 else ""
-    line = f"[{time:%a %b %d %H:%M:%S}.{time.microsecond:06} {time:%Y}] [{module}:{level}] [pid 35708:tid 4328636416]{client} {message}"
-    return line, Label(ns(time, per=1000), severity_of(level), module, message)
+    stamp = f"{time:%a %b %d %H:%M:%S}.{time.microsecond:06} {time:%Y}"
+    line = f"[{stamp}] [{module}:{level}] [pid 35708:tid 4328636416]{client} {message}"
+    return line, Label(_ns(time, per=1000), severity_of(level), module, message)
 
 
-def apache_access(chance: random.Random, time: datetime) -> tuple[str, Label]:
-    message = f"{pick(chance, 'GET POST HEAD')} /orders/{chance.randrange(100)}?q=a%20b HTTP/1.1"
+def _apache_access(chance: random.Random, time: datetime) -> tuple[str, Label]:
+    message = f"{_pick(chance, 'GET POST HEAD')} /orders/{chance.randrange(100)}?q=a%20b HTTP/1.1"
     size = chance.choice(["-", "512", "18023"])
     rest = ' "http://shop.example/" "Mozilla/5.0 (X11; Linux x86_64) \\"quoted\\""' if chance.random() < 0.7 else ""
     user = chance.choice(["-", "ann"])
-    line = f'10.0.0.{chance.randrange(255)} - {user} [{time:%d/%b/%Y:%H:%M:%S} +0000] "{message}" {chance.choice([200, 404, 500])} {size}{rest}'
-    return line, Label(ns(time, per=10**9), 9, "", message)
+    head = f"10.0.0.{chance.randrange(255)} - {user} [{time:%d/%b/%Y:%H:%M:%S} +0000]"
+    line = f'{head} "{message}" {chance.choice([200, 404, 500])} {size}{rest}'
+    return line, Label(_ns(time, per=10**9), 9, "", message)
 
 
-def linux(chance: random.Random, time: datetime) -> tuple[str, Label]:
-    program = pick(chance, "sshd(pam_unix) kernel su(pam_unix) ftpd systemd cups gpm logrotate")
+def _linux(chance: random.Random, time: datetime) -> tuple[str, Label]:
+    program = _pick(chance, "sshd(pam_unix) kernel su(pam_unix) ftpd systemd cups gpm logrotate")
     pid = f"[{chance.randrange(1, 32000)}]" if chance.random() < 0.7 else ""
     message = chance.choice(
-        ["authentication failure; logname= uid=0 euid=0 tty=NODEVssh ruser= rhost=218.188.2.4", "session opened for user cyrus by (uid=0)",
-         "ALERT exited abnormally with [1]", "connection from 24.54.76.216 (24-54-76-216.example) at Fri Jun 17 07:07:00 2005",
-         "CPU0: Intel Pentium III stepping 01", "Started Session 5 of user root."]
-    )  # fmt: skip
+        [
+            "authentication failure; logname= uid=0 euid=0 tty=NODEVssh ruser= rhost=218.188.2.4",
+            "session opened for user cyrus by (uid=0)",
+            "ALERT exited abnormally with [1]",
+            "connection from 24.54.76.216 (24-54-76-216.example) at Fri Jun 17 07:07:00 2005",
+            "CPU0: Intel Pentium III stepping 01",
+            "Started Session 5 of user root.",
+        ]
+    )
     stamp = f"{time:%b} {time.day:2d} {time:%H:%M:%S}"
-    return f"{stamp} combo {program}{pid}: {message}", Label(ns(time, per=10**9), 9, program, message)
+    return f"{stamp} combo {program}{pid}: {message}", Label(_ns(time, per=10**9), 9, program, message)
 
 
-def syslog_5424(chance: random.Random, time: datetime) -> tuple[str, Label]:
+def _syslog_5424(chance: random.Random, time: datetime) -> tuple[str, Label]:
     severity = chance.randrange(8)
     message = chance.choice(MESSAGES[:4])
     data = chance.choice(["-", '[meta sequenceId="5"][a b="x \\] y"]'])
     expected = (24, 22, 21, 17, 13, 10, 9, 5)[severity]
     line = f"<{16 * 8 + severity}>1 {time:%Y-%m-%dT%H:%M:%S.%f}Z host1 app 4711 ID47 {data} {message}"
-    return line, Label(ns(time, per=1000), expected, "app", message)
+    return line, Label(_ns(time, per=1000), expected, "app", message)
 
 
-def gunicorn(chance: random.Random, time: datetime) -> tuple[str, Label]:
+def _gunicorn(chance: random.Random, time: datetime) -> tuple[str, Label]:
     level, message = (
-        pick(chance, "INFO INFO WARNING ERROR"),
+        _pick(chance, "INFO INFO WARNING ERROR"),
         chance.choice(["Booting worker with pid: 17", "Handling signal: term"]),
     )
     return f"[{time:%Y-%m-%d %H:%M:%S} +0000] [4711] [{level}] {message}", Label(
-        ns(time, per=10**9), severity_of(level), "", message
+        _ns(time, per=10**9), severity_of(level), "", message
     )
 
 
-def celery(chance: random.Random, time: datetime) -> tuple[str, Label]:
-    level, message = pick(chance, "INFO INFO WARNING ERROR"), chance.choice(MESSAGES)
+def _celery(chance: random.Random, time: datetime) -> tuple[str, Label]:
+    level, message = _pick(chance, "INFO INFO WARNING ERROR"), chance.choice(MESSAGES)
     stamp = f"{time:%Y-%m-%d %H:%M:%S},{time.microsecond // 1000:03}"
-    return f"[{stamp}: {level}/ForkPoolWorker-2] {message}", Label(ns(time), severity_of(level), "", message)
+    return f"[{stamp}: {level}/ForkPoolWorker-2] {message}", Label(_ns(time), severity_of(level), "", message)
 
 
-def loguru(chance: random.Random, time: datetime) -> tuple[str, Label]:
+def _loguru(chance: random.Random, time: datetime) -> tuple[str, Label]:
     level, name, message = (
-        pick(chance, "INFO SUCCESS WARNING ERROR TRACE"),
+        _pick(chance, "INFO SUCCESS WARNING ERROR TRACE"),
         chance.choice(LOGGERS),
         chance.choice(MESSAGES),
     )
     stamp = f"{time:%Y-%m-%d %H:%M:%S}.{time.microsecond // 1000:03}"
-    return f"{stamp} | {level: <8} | {name}:place:7 - {message}", Label(ns(time), severity_of(level), name, message)
+    return f"{stamp} | {level: <8} | {name}:place:7 - {message}", Label(_ns(time), severity_of(level), name, message)
 
 
-def nginx(chance: random.Random, time: datetime) -> tuple[str, Label]:
-    level = pick(chance, "error warn notice crit")
+def _nginx(chance: random.Random, time: datetime) -> tuple[str, Label]:
+    level = _pick(chance, "error warn notice crit")
     message = f'*{chance.randrange(99)} open() "/srv/a" failed (2: No such file or directory), client: 10.0.0.1'
     return f"{time:%Y/%m/%d %H:%M:%S} [{level}] 123#123: {message}", Label(
-        ns(time, per=10**9), severity_of(level), "", message
+        _ns(time, per=10**9), severity_of(level), "", message
     )
 
 
 SAMPLES: Final = {
-    "python dashes": python("%(asctime)s - %(name)s - %(levelname)s - %(message)s"),
-    "python level name colon": python("%(asctime)s %(levelname)s %(name)s: %(message)s"),
-    "python padded": python("%(asctime)s %(levelname)-8s %(name)s: %(message)s"),
-    "python brackets": python("%(asctime)s [%(levelname)s] %(name)s: %(message)s"),
-    "python name level": python("%(asctime)s %(name)s %(levelname)s %(message)s"),
-    "python name brackets": python("%(asctime)s [%(name)s] %(levelname)s: %(message)s"),
-    "python level only": python("%(asctime)s %(levelname)s %(message)s"),
-    "python basic": python("%(levelname)s:%(name)s:%(message)s"),
-    "python iso": python("%(asctime)s %(levelname)s [%(name)s] %(message)s", datefmt="%Y-%m-%dT%H:%M:%S%z", per=10**9),
-    "python flask": python("[%(asctime)s] %(levelname)s in %(name)s: %(message)s"),
-    "python pipes": python("{asctime} | {levelname:<8} | {name} | {message}"),
-    "openstack": openstack,
-    "gunicorn": gunicorn,
-    "celery": celery,
-    "loguru": loguru,
+    "python dashes": _python("%(asctime)s - %(name)s - %(levelname)s - %(message)s"),
+    "python level name colon": _python("%(asctime)s %(levelname)s %(name)s: %(message)s"),
+    "python padded": _python("%(asctime)s %(levelname)-8s %(name)s: %(message)s"),
+    "python brackets": _python("%(asctime)s [%(levelname)s] %(name)s: %(message)s"),
+    "python name level": _python("%(asctime)s %(name)s %(levelname)s %(message)s"),
+    "python name brackets": _python("%(asctime)s [%(name)s] %(levelname)s: %(message)s"),
+    "python level only": _python("%(asctime)s %(levelname)s %(message)s"),
+    "python basic": _python("%(levelname)s:%(name)s:%(message)s"),
+    "python iso": _python("%(asctime)s %(levelname)s [%(name)s] %(message)s", datefmt="%Y-%m-%dT%H:%M:%S%z", per=10**9),
+    "python flask": _python("[%(asctime)s] %(levelname)s in %(name)s: %(message)s"),
+    "python pipes": _python("{asctime} | {levelname:<8} | {name} | {message}"),
+    "openstack": _openstack,
+    "gunicorn": _gunicorn,
+    "celery": _celery,
+    "loguru": _loguru,
 }  # fmt: skip
 SINGLE: Final = {
-    "apache error": apache_error,
-    "apache error 2.4": apache_error_24,
-    "apache access": apache_access,
-    "linux": linux,
-    "syslog 5424": syslog_5424,
-    "nginx": nginx,
+    "apache error": _apache_error,
+    "apache error 2.4": _apache_error_24,
+    "apache access": _apache_access,
+    "linux": _linux,
+    "syslog 5424": _syslog_5424,
+    "nginx": _nginx,
 }
 
 
@@ -246,7 +259,7 @@ def _utc(monkeypatch: pytest.MonkeyPatch) -> None:
     time.tzset()
 
 
-def read_rows(
+def _read_rows(
     path: Path, lines: list[str], form: TextFormat | None = None, stats: ReadStats | None = None
 ) -> list[object]:
     path.write_text("\n".join(lines) + "\n")
@@ -276,7 +289,7 @@ def test_labelled_samples(tmp_path: Path, name: str, seed: int) -> None:
     """At least 95 % of the lines of each sample are understood by a form that is detected, not named."""
     sample = make_sample(seed, {**SAMPLES, **SINGLE}[name], multiline=name in SAMPLES)
 
-    share = share_right(sample, read_rows(tmp_path / "app.log", sample.lines))
+    share = share_right(sample, _read_rows(tmp_path / "app.log", sample.lines))
 
     assert share >= 0.95
 
@@ -291,9 +304,9 @@ def test_labelled_samples(tmp_path: Path, name: str, seed: int) -> None:
 )
 def test_named_format(tmp_path: Path, template: str) -> None:
     """Lines of a `logging` format that the user names are all understood."""
-    sample = make_sample(3, python(template))
+    sample = make_sample(3, _python(template))
 
-    rows = read_rows(tmp_path / "app.log", sample.lines, formats.format_named(template))
+    rows = _read_rows(tmp_path / "app.log", sample.lines, formats.format_named(template))
 
     assert share_right(sample, rows) >= 0.95
 
@@ -302,7 +315,7 @@ def test_named_expression(tmp_path: Path) -> None:
     """A regular expression with named groups: known groups have their place, others are attributes, `__` is a dot."""
     form = formats.format_named(r"<(?P<level>\w+)> (?P<user__name>\w+) (?P<correlation_id>\S+) (?P<message>.*)")
 
-    (row,) = read_rows(tmp_path / "app.log", ["<warn> ann order-1 it is late"], form)
+    (row,) = _read_rows(tmp_path / "app.log", ["<warn> ann order-1 it is late"], form)
 
     assert isinstance(row, LogRow)
     assert (13, "it is late", "order-1", "ann") == (
@@ -328,7 +341,7 @@ def test_ids_in_the_words_of_a_line(tmp_path: Path) -> None:
     trace_id, span_id = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
     line = f"2026-01-31 14:00:00,000 INFO shop: [trace_id={trace_id} span_id={span_id} correlation_id=order-1] hello"
 
-    (row,) = read_rows(tmp_path / "app.log", [line])
+    (row,) = _read_rows(tmp_path / "app.log", [line])
 
     assert isinstance(row, LogRow)
     assert (trace_id, span_id, "order-1") == (row.trace_id, row.span_id, row.correlation_id)
@@ -350,7 +363,7 @@ def test_chained_traceback_is_one_record(tmp_path: Path) -> None:
         "INFO:shop:next",
     ]
 
-    first, second = read_rows(tmp_path / "app.log", lines)
+    first, second = _read_rows(tmp_path / "app.log", lines)
 
     assert isinstance(first, LogRow)
     assert isinstance(second, LogRow)
@@ -368,7 +381,7 @@ def test_lines_that_belong_to_no_record(tmp_path: Path) -> None:
     access = '10.0.0.1 - - [31/Jan/2026:14:00:00 +0000] "GET / HTTP/1.1" 200 5'
     stats = ReadStats()
 
-    rows = read_rows(tmp_path / "app.log", [access, "garbage", access, "  indented", access], stats=stats)
+    rows = _read_rows(tmp_path / "app.log", [access, "garbage", access, "  indented", access], stats=stats)
 
     assert ["LogRow", "RawLine", "LogRow", "LogRow"] == [type(row).__name__ for row in rows]
     assert 1 == stats.foreign
@@ -376,14 +389,14 @@ def test_lines_that_belong_to_no_record(tmp_path: Path) -> None:
 
 def test_no_form_at_all(tmp_path: Path) -> None:
     """A text in no known form comes line by line as raw."""
-    rows = read_rows(tmp_path / "app.log", ["once upon", "a time"])
+    rows = _read_rows(tmp_path / "app.log", ["once upon", "a time"])
 
     assert ["once upon", "a time"] == [row.text for row in rows if isinstance(row, RawLine)]
 
 
 def test_syslog_year(tmp_path: Path) -> None:
     """A time without a year is the last such day before the file's change."""
-    rows = read_rows(tmp_path / "messages.log", ["Dec 31 23:59:59 host app: old", "Jan 31 14:00:00 host app: new"])
+    rows = _read_rows(tmp_path / "messages.log", ["Dec 31 23:59:59 host app: old", "Jan 31 14:00:00 host app: new"])
 
     times = [datetime.fromtimestamp(row.time_ns / 1e9, timezone.utc).year for row in rows if isinstance(row, LogRow)]
     assert [2025, 2026] == times

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from backend_queries import Backends, dashboard_queries
 from otlp_backend import Backend
 from otlp_posts import counter, gauge, get, histogram, log, logs, metrics, post, span, spans
 from stack_servers import FOLDER, Collector, Jaeger, Loki, Prometheus, free_port, wait_until
@@ -37,45 +38,12 @@ NOT_ASKED = {
 
 
 @dataclass
-class Stack:
-    """A Collector in front of every backend, a second one whose backend is dead, and what they were sent."""
+class Stack(Backends):
+    """A Collector in front of every backend, and a second one whose backends are dead."""
 
     collector: Collector
     overflowing: Collector
     tempo: Backend
-    jaeger: Jaeger
-    loki: Loki
-    prometheus: Prometheus
-
-    def ask(self, query: str) -> list[Any]:
-        """Return the series with which Prometheus answers a query now."""
-        answer = get(f"{self.prometheus.url}/api/v1/query?{urllib.parse.urlencode({'query': query})}")
-        assert 200 == answer.status, f"{query}: {answer.body}"
-        found: list[Any] = answer.json()["data"]["result"]
-        return found
-
-    def search(self, query: str) -> list[Any]:
-        """Return the streams or series with which Loki answers a query of the last hour."""
-        now = time.time_ns()
-        parameters = {"query": query, "start": now - 3600 * 10**9, "end": now + 10**9, "limit": 100, "step": 30}
-        answer = get(f"{self.loki.url}/loki/api/v1/query_range?{urllib.parse.urlencode(parameters)}")
-        assert 200 == answer.status, f"{query}: {answer.body}"
-        found: list[Any] = answer.json()["data"]["result"]
-        return found
-
-    def traces_tagged(self, service: str, correlation_id: str) -> list[Any]:
-        """Return the traces that Jaeger finds by a correlation ID."""
-        now = time.time_ns() // 1000
-        parameters = {
-            "service": service,
-            "tags": json.dumps({"correlation.id": correlation_id}),
-            "start": now - 3600 * 10**6,
-            "end": now + 10**6,
-            "limit": 20,
-        }
-        answer = get(f"{self.jaeger.url}/api/traces?{urllib.parse.urlencode(parameters)}")
-        found: list[Any] = answer.json()["data"] or []
-        return found
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +67,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, jaeger: Jaeger, loki: Loki) 
         }
         tempo.status = 400
         with prometheus, collector, overflowing:
-            made = Stack(collector, overflowing, tempo, jaeger, loki, prometheus)
+            made = Stack(jaeger, loki, prometheus, collector, overflowing, tempo)
             wait_until(lambda: len(made.ask('up{job="collector"}')) == 3, "the first scrapes")
             send_request(made)
             send_metrics(made)
@@ -206,27 +174,6 @@ def send_trouble(stack: Stack) -> None:
         time.sleep(3)
 
 
-def dashboard_queries() -> list[tuple[str, str, str]]:
-    """Return (panel, data source, query) of every panel, with the dashboards' variables filled in."""
-    found = []
-    for path in sorted((FOLDER / "grafana" / "dashboards").glob("*.json")):
-        dashboard = json.loads(path.read_text(encoding="utf-8"))
-        [services] = [one["allValue"] for one in dashboard["templating"]["list"] if one["name"] == "service"]
-        for panel in dashboard["panels"]:
-            for target in panel["targets"]:
-                query = target.get("expr") or target["query"]
-                for name, value in (
-                    ("$service", services),
-                    ("$correlation_id", CORRELATION),
-                    ("$__rate_interval", "2m"),
-                    ("$__range", "10m"),
-                    ("$__auto", "2m"),
-                ):
-                    query = query.replace(name, value)
-                found.append((panel["title"], target["datasource"]["uid"], query))
-    return found
-
-
 def alert_rules() -> list[Any]:
     """Return every alert rule."""
     document = yaml.safe_load((FOLDER / "prometheus" / "alerts.yml").read_text(encoding="utf-8"))
@@ -289,7 +236,7 @@ class TestRequest:
 class TestQueries:
     """What the dashboards and rules ask is there."""
 
-    @pytest.mark.parametrize(("panel", "source", "query"), dashboard_queries())
+    @pytest.mark.parametrize(("panel", "source", "query"), dashboard_queries(CORRELATION))
     def test_a_panel_shows_data(self, stack: Stack, panel: str, source: str, query: str) -> None:
         """The query, run where Grafana would run it, returns something."""
         if panel in NOT_ASKED:

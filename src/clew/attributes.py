@@ -31,6 +31,7 @@ def install() -> None:
     if _replaced:
         return
     _replace(BoundedAttributes, "_set_items", _quick_set_items)
+    _replace(BoundedAttributes, "__setitem__", _quick_set_item)
     _replace(measurement, "_clean_attribute_value", _quick_clean)
     _replace(_view_instrument_match, "_hash_attributes", _quick_hash)
 
@@ -75,6 +76,22 @@ def _quick_set_items(original: Callable[[Any, Any], None]) -> Callable[[Any, Any
             original(self, attributes)
 
     return _set_items
+
+
+def _quick_set_item(original: Callable[[Any, Any, Any], None]) -> Callable[[Any, Any, Any], None]:
+    """Set one plain attribute in place where it need not be cut and none has to make room."""
+
+    def __setitem__(self: Any, key: Any, value: Any) -> None:  # noqa: N807 - it takes the place of one
+        if type(value) in _PLAIN and type(key) is str and key and self.max_value_len is None and not self._immutable:
+            held = self._dict
+            if self.maxlen is None or len(held) < self.maxlen:
+                with self._lock:
+                    held.pop(key, None)
+                    held[key] = value
+                return
+        original(self, key, value)
+
+    return __setitem__
 
 
 def _quick_clean(original: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:

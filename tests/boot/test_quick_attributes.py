@@ -77,6 +77,29 @@ def test_series_are_upstreams(measured: list[dict[str, Any]]) -> None:
     assert _series(measured) == quick
 
 
+@given(
+    st.lists(st.tuples(_keys, _values), max_size=8),
+    st.none() | st.integers(0, 4),
+    st.none() | st.integers(0, 9),
+)
+def test_single_items_are_upstreams(
+    items: list[tuple[Any, Any]], maxlen: int | None, max_value_len: int | None
+) -> None:
+    """Attributes that are set one by one keep upstream's order, limits and count of dropped ones."""
+
+    def filled() -> tuple[Any, ...]:
+        bounded = BoundedAttributes(maxlen, immutable=False, max_value_len=max_value_len)
+        for key, value in items:
+            bounded[key] = value
+        return list(bounded.items()), bounded.dropped
+
+    attributes.install()
+    quick = filled()
+    attributes.uninstall()
+
+    assert filled() == quick
+
+
 def test_source_may_change_afterwards() -> None:
     """What was given is copied: a later change of it does not reach the attributes."""
     given: dict[str, Any] = {"a": 1}

@@ -128,14 +128,29 @@ class Analysis:
 
 def analyse(records: Iterable[object]) -> Analysis:
     """Analyse all spans and metric points among records, in any order; repeats are to be left out before."""
-    tally = _Tally()
-    meters = _Meters()
+    analyser = Analyser()
     for record in records:
+        analyser.add(record)
+    return analyser.finish()
+
+
+class Analyser:
+    """Analyses records one by one, for a pass over files that others look at as well."""
+
+    def __init__(self) -> None:
+        self._tally = _Tally()
+        self._meters = _Meters()
+
+    def add(self, record: object) -> None:
+        """Count a span or a metric point; anything else is left alone."""
         if isinstance(record, SpanRecord):
-            tally.add(record)
+            self._tally.add(record)
         elif isinstance(record, MetricRow):
-            meters.add(record)
-    return tally.analysis(meters.overhead())
+            self._meters.add(record)
+
+    def finish(self) -> Analysis:
+        """Return the whole picture."""
+        return self._tally.analysis(self._meters.overhead())
 
 
 def operation_name(span: SpanRecord, attributes: Attributes) -> str:

@@ -113,5 +113,5 @@ def test_immutable_attributes_stay_so() -> None:
     """Attributes made immutable still refuse an item."""
     bounded = BoundedAttributes(attributes={"a": 1}, immutable=True)
 
-    with pytest.raises(TypeError, match="^$|immutable"):
+    with pytest.raises(TypeError, match=r"^$|immutable"):
         bounded["b"] = 2

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import metrics
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]  # untyped upstream
 
-from clew import __version__, diagnostics, header_capture, instrumentations, settings, versions
+from clew import __version__, diagnostics, header_capture, instrumentations, otel_variables, settings, versions
 from clew.selection import NAME
 from clew.service_name import guess_service_name
 
@@ -97,7 +97,7 @@ def join() -> None:
     """
     environ = settings.process_environment()
     chosen = {environ.get("OTEL_PYTHON_DISTRO", NAME), environ.get("OTEL_PYTHON_CONFIGURATOR", NAME)}
-    if _boot.wired or chosen != {NAME} or settings.otel_disabled(environ):
+    if _boot.wired or chosen != {NAME} or otel_variables.is_disabled(environ):
         return
     environ.setdefault("OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION", "false")
     _boot.settings = settings.Settings.from_mapping(environ)
@@ -134,7 +134,7 @@ def _prepare() -> None:
     if logging.lastResort is not _retelling:
         _retelling.replaced, logging.lastResort = logging.lastResort, _retelling
     environ = settings.process_environment()
-    if settings.otel_disabled(environ):
+    if otel_variables.is_disabled(environ):
         return
     mismatch = versions.mismatch(versions.core_versions())
     if mismatch:
@@ -146,7 +146,7 @@ def _prepare() -> None:
         return
     if _boot.settings.problems:
         diagnostics.report("settings", "; ".join(_boot.settings.problems))
-    for name, value in settings.otel_defaults(environ, _boot.settings.mode).items():
+    for name, value in otel_variables.defaults(environ, _boot.settings.mode).items():
         environ[name] = value
     environ.setdefault("OTEL_PYTHON_CONFIGURATOR", NAME)
     environ.setdefault("OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION", "false")
@@ -187,7 +187,7 @@ def _configure_sdk(delivery: Delivery, auto_instrumentation_version: str | None)
     else:
         sdk.configure(
             environ=environ,
-            exporters={signal: settings.exporter_names(environ, signal) for signal in _SIGNALS},
+            exporters={signal: otel_variables.exporter_names(environ, signal) for signal in _SIGNALS},
             resource_attributes=_resource_attributes(),
             span_processors=_span_processors(),
             export_span=lambda exporter: processors.make_span_processor(exporter, delivery),
@@ -260,7 +260,7 @@ def _install_logs(resolved: Settings, delivery: Delivery) -> None:
 def _resource_attributes() -> dict[str, str]:
     """Return what Clew says of the service: its guessed name if it has none, and the distribution."""
     found = {"telemetry.distro.name": "clew-opentelemetry", "telemetry.distro.version": __version__}
-    if not settings.names_service(settings.process_environment()):
+    if not otel_variables.names_service(settings.process_environment()):
         found["service.name"] = guess_service_name(sys.orig_argv, Path.cwd())
     return found
 

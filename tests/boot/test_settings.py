@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clew import settings
+from clew import otel_variables, settings
 from clew.settings import Settings
 
 
@@ -89,14 +89,17 @@ def test_duration_reads_what_it_writes(seconds: float) -> None:
 )
 def test_protocol_follows_from_the_port(endpoint: str, protocol: str) -> None:
     """A wrong pair of port and protocol fails without a word, so the port decides where the user did not."""
-    assert protocol == settings.otel_defaults({"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})["OTEL_EXPORTER_OTLP_PROTOCOL"]
+    assert protocol == otel_variables.defaults({"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})["OTEL_EXPORTER_OTLP_PROTOCOL"]
 
 
 def test_defaults_leave_the_users_alone() -> None:
     """A variable that the user set is not among the defaults."""
     environ = {"OTEL_LOGS_EXPORTER": "none", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
 
-    assert not environ.keys() & settings.otel_defaults(environ).keys()
+    environ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] = "http://c:4318"
+
+    assert "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" not in otel_variables.defaults(environ)
+    assert not environ.keys() & otel_variables.defaults(environ).keys()
 
 
 @pytest.mark.parametrize(
@@ -121,7 +124,7 @@ def test_defaults_leave_the_users_alone() -> None:
 )
 def test_exporters_are_resolved(environ: dict[str, str], expected: tuple[str, ...]) -> None:
     """`otlp` becomes the exporter of its signal's protocol; others keep their names."""
-    assert expected == settings.exporter_names(environ, "traces")
+    assert expected == otel_variables.exporter_names(environ, "traces")
 
 
 @pytest.mark.parametrize(
@@ -135,4 +138,4 @@ def test_exporters_are_resolved(environ: dict[str, str], expected: tuple[str, ..
 )
 def test_a_named_service_is_known(environ: dict[str, str], expected: bool) -> None:
     """The service is named by its variable or among the resource attributes."""
-    assert expected == settings.names_service(environ)
+    assert expected == otel_variables.names_service(environ)

@@ -14,7 +14,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.metrics.view import View
 
-from clew import settings
+from clew import otel_variables
 from clew.latency import views
 from clew.latency.operation import BUCKETS_S
 
@@ -128,7 +128,7 @@ BOUNDED = {
 def test_http_series(framework: str) -> None:
     """By default HTTP durations are in seconds with exemplars, and their series are by route, never by path."""
     program = Path(__file__).with_name("http_frameworks.py")
-    environ = {**os.environ, **settings.otel_defaults({})}
+    environ = {**os.environ, **otel_variables.defaults({})}
     run = subprocess.run([sys.executable, program, framework], capture_output=True, text=True, check=True, env=environ)
     found = [series for series in json.loads(run.stdout) if series["name"].startswith("http.")]
     durations = [series for series in found if series["name"] == "http.server.request.duration"]

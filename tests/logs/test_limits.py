@@ -8,7 +8,7 @@ import pytest
 
 from clew.entry import LogEntry
 from clew.logs.limits import bound
-from clew.settings import AttributeLimits, log_attribute_limits
+from clew.otel_variables import AttributeLimits, log_attribute_limits
 
 
 def _entry(attributes: dict[str, Any] | None) -> LogEntry:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 from clew import diagnostics
 from clew.logs.limits import bound
 from clew.logs.sampling import Folding
-from clew.settings import AttributeLimits, log_attribute_limits, process_environment
+from clew.otel_variables import AttributeLimits, log_attribute_limits
+from clew.settings import process_environment
 
 if TYPE_CHECKING:
     import logging

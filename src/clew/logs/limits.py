@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from clew.entry import LogEntry, Value
-    from clew.settings import AttributeLimits
+    from clew.otel_variables import AttributeLimits
 
 
 def bound(entry: LogEntry, limits: AttributeLimits) -> LogEntry:

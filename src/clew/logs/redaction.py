@@ -12,19 +12,17 @@ from urllib.parse import unquote
 
 from clew.logs.secret_keys import SecretKeys
 from clew.logs.secret_pairs import redact_pairs
-from clew.logs.secret_shapes import MARK, SHAPES
+from clew.logs.secret_shapes import MARK, redact_shapes
 
 if TYPE_CHECKING:
     import re
     from collections.abc import Mapping, Sequence
 
-    from clew.logs.secret_shapes import Shape
     from clew.settings import Settings
 
 _MAX_REMEMBERED: Final = 2048
 _MAX_REMEMBERED_LENGTH: Final = 128
 _MAX_DEPTH: Final = 64
-_SHAPES: Final = tuple(SHAPES.items())
 
 
 class Redactor:
@@ -37,7 +35,6 @@ class Redactor:
     def __init__(self, settings: Settings) -> None:
         self._active = settings.redact
         self._keys = SecretKeys(settings.redact_keys, settings.redact_allow)
-        self._stems = self._keys.stems
         self._patterns = settings.redact_patterns
         self._clean: set[str] = set()
 
@@ -67,26 +64,12 @@ class Redactor:
         return self._value(value, ()) if self._active else value
 
     def _scan(self, text: str) -> str:
-        """Look for the cheapest signs of a secret first: single characters, one of which each secret needs."""
+        # The separators that lead from a key to its value.
         if "=" in text or ":" in text or '"' in text or "'" in text or "-" in text or "<" in text:
             lowered = unquote(text).lower() if "%" in text else text.lower()
-            for stem in self._stems:
-                if stem in lowered:
-                    text = redact_pairs(text, self._keys)
-                    break
-        if (
-            "_" in text
-            or "-" in text
-            or ":" in text
-            or "J" in text
-            or "I" in text
-            or "G" in text
-            or "earer " in text
-            or "asic " in text
-        ):
-            for sign, shapes in _SHAPES:
-                if sign in text:
-                    text = _by_shape(text, shapes)
+            if self._keys.may_be_in(lowered):
+                text = redact_pairs(text, self._keys)
+        text = redact_shapes(text)
         return self._by_patterns(text) if self._patterns else text
 
     def _by_patterns(self, text: str) -> str:
@@ -135,15 +118,6 @@ class Redactor:
             inside = (*inside, id(value))
             return self._mapping(value, inside) if isinstance(value, dict) else self._sequence(value, inside)
         return value
-
-
-def _by_shape(text: str, shapes: Sequence[Shape]) -> str:
-    for needs, pattern, replacement in shapes:
-        for need in needs:
-            if need in text:
-                text = pattern.sub(replacement, text)
-                break
-    return text
 
 
 def _mark(match: re.Match[str]) -> str:

@@ -48,7 +48,7 @@ _COMPOUNDS: Final = (
 STEMS: Final = (
     "auth", "cookie", "cred", "cv", "jwt", "key", "otp", "pass", "pwd", "secret", "sess", "sig", "srf", "token",
 )  # fmt: skip
-"""In lower case, each secret key contains one of these; a text without any has none."""
+"""In lower case, each secret key contains one of these; a text without any has none. `may_be_in` asks for them."""
 
 _MAX_REMEMBERED: Final = 4096
 
@@ -60,13 +60,28 @@ class SecretKeys(dict[str, bool]):
         super().__init__()
         self._more = frozenset(_joined(key) for key in more)
         self._allowed = frozenset(_joined(key) for key in allow)
-        self.stems = STEMS + tuple(max(_words(key), key=len) for key in more if _words(key))
+        self._stems = tuple(max(_words(key), key=len) for key in more if _words(key))
 
     def __missing__(self, key: str) -> bool:
         if len(self) >= _MAX_REMEMBERED:
             self.clear()
         secret = self[key] = self._decide(_words(key))
         return secret
+
+    def may_be_in(self, text: str) -> bool:
+        """Return whether `text`, in lower case, has a stem of a secret key. What is rarest is asked for first."""
+        return (
+            ("k" in text and ("key" in text or "token" in text or "cookie" in text))
+            or ("ss" in text and ("pass" in text or "sess" in text))
+            or ("cre" in text and ("cred" in text or "secret" in text))
+            or ("w" in text and ("pwd" in text or "jwt" in text))
+            or "auth" in text
+            or "cv" in text
+            or "otp" in text
+            or "sig" in text
+            or "srf" in text
+            or (bool(self._stems) and any(stem in text for stem in self._stems))
+        )
 
     def _decide(self, words: list[str]) -> bool:
         if not words or "".join(words) in self._allowed:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clew import settings
+from clew import otel_variables, settings
 from clew.desk import options, plain, terminal
 from clew.errors import SettingsError
 from clew.settings import VARIABLES
@@ -78,7 +78,7 @@ def otel_settings(environ: Mapping[str, str]) -> list[Setting]:
     mode = settings.Settings.from_mapping(environ).mode
     given = {name: text for name, text in environ.items() if name.startswith("OTEL_")}
     rows = [Setting(name, mask(name, text), "environment") for name, text in given.items()]
-    rows += [Setting(name, text, "clew") for name, text in settings.otel_defaults(environ, mode).items()]
+    rows += [Setting(name, text, "clew") for name, text in otel_variables.defaults(environ, mode).items()]
     return sorted(rows, key=lambda row: row.name)
 
 

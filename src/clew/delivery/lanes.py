@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clew.delivery.routes import Route
-    from clew.settings import Batching
+    from clew.otel_variables import Batching
 
 
 class Lane:
@@ -35,6 +35,11 @@ class Lane:
         """Return whether records have waited long enough, or are enough for a batch."""
         waiting = len(self.queue)
         return waiting >= self.batching.batch_size or (waiting > 0 and now >= self.due_at)
+
+    def replaying_route(self) -> Route | None:
+        """Return the route that what is in the spool is meant for."""
+        remote = (route for route in self.routes if route.is_remote)
+        return next(remote, self.routes[0] if self.routes else None)
 
     def waiting(self) -> int:
         """Return how many records are in memory, those on their way out included."""

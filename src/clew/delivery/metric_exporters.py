@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
 
 from clew.delivery.endpoints import make_transport
-from clew.settings import otlp_protocol, process_environment
+from clew.otel_variables import otlp_protocol
+from clew.settings import process_environment
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricsData

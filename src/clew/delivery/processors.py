@@ -12,7 +12,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from clew.delivery.endpoints import is_otlp, make_transport
 from clew.delivery.file_exporters import ClewFileLogExporter, ClewFileSpanExporter
 from clew.delivery.sdk import entry_from_sdk
-from clew.settings import otlp_protocol, process_environment
+from clew.otel_variables import otlp_protocol
+from clew.settings import process_environment
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def test_on_disk_at_once(tmp_path: Path) -> None:
     """CLEW_DURABLE_LEVEL is the level from which on a record is stored before `put_log` returns."""
     delivery = make_delivery(tmp_path)
-    delivery._start = lambda: None
+    delivery._thread.start = lambda: False
 
     delivery.put_log(make_entry("told", INFO))
     assert {} == stored_records(tmp_path)
@@ -56,7 +56,7 @@ def test_stored_once(receiver: Receiver, tmp_path: Path) -> None:
 def test_off(tmp_path: Path) -> None:
     """`CLEW_DURABLE_LEVEL=off` stores nothing."""
     delivery = make_delivery(tmp_path, {"CLEW_DURABLE_LEVEL": "off"})
-    delivery._start = lambda: None
+    delivery._thread.start = lambda: False
     delivery.put_log(make_entry("not kept", 24))
 
     assert {} == stored_records(tmp_path)
@@ -65,12 +65,12 @@ def test_off(tmp_path: Path) -> None:
 def test_fork(receiver: Receiver, tmp_path: Path) -> None:
     """A child's release of its records does not touch those of its parent."""
     delivery = make_delivery(tmp_path)
-    delivery._start = lambda: None
+    delivery._thread.start = lambda: False
     delivery.put_log(make_entry("parent", ERROR))
     child = os.fork()
     if not child:
         delivery.after_fork()
-        delivery._start = lambda: None
+        delivery._thread.start = lambda: False
         delivery.put_log(make_entry("child", ERROR))
         delivery._durable.release(delivery._logs.queue)
         os._exit(0)

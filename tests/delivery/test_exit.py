@@ -113,12 +113,13 @@ def test_disk_full(receiver: Receiver, tmp_path: Path) -> None:
 
 
 KILLED = """
-import itertools, logging, os
+import itertools, logging, os, time
 
 log = logging.getLogger("app")
 for number in itertools.count():
     log.error("%d", number)
     os.write(1, b"%d\\n" % number)
+    time.sleep(0.001)
 """
 
 

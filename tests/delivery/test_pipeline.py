@@ -74,7 +74,7 @@ def test_batch_size(receiver: Receiver, tmp_path: Path) -> None:
 def test_overflow(tmp_path: Path) -> None:
     """Past OTEL_BSP_MAX_QUEUE_SIZE the newest are dropped, each counted; a durable record is dropped from disk too."""
     delivery = make_delivery(tmp_path, environ={"OTEL_BSP_MAX_QUEUE_SIZE": "100", "OTEL_BLRP_MAX_QUEUE_SIZE": "1"})
-    delivery._start = lambda: None  # nothing takes from the queues
+    delivery._thread.start = lambda: False
 
     for number in range(150):
         delivery.put_span(make_span(str(number)))
@@ -202,6 +202,32 @@ def test_invalid_record(protocol: str, receiver: Receiver, tmp_path: Path) -> No
 
     assert {("logs", "delivered", ""): 99, ("logs", "dropped", "refused"): 1} == outcomes(delivery)
     assert [number for number in range(100) if number != 37] == sorted(record.body for record in receiver.logs)
+    delivery.close(2)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_invalid_record_in_the_spool(protocol: str, receiver: Receiver, tmp_path: Path) -> None:
+    """Nor does it cost them anything once it is on disk; a line that cannot be read costs one."""
+    receiver.stop()
+    delivery = connect(make_delivery(tmp_path), receiver, protocol)
+    for number in range(100):
+        delivery.put_log(make_entry("the bad one" if number == 37 else number))
+    assert delivery.flush(5)
+    delivery.spool.store("logs", b'{"resourceLogs": torn\n')
+    real_take = receiver.take
+
+    def take(signal: str, protocol: str, headers: dict[str, str], body: bytes) -> object:
+        receiver.respond(400 if b"the bad one" in body else 200)
+        return real_take(signal, protocol, headers, body)
+
+    receiver.take = take  # type: ignore[assignment]  # as above
+    receiver.start()
+    receiver.wait_for(lambda it: len(it.logs) == 99)
+    delivery.flush(5)
+
+    counted = {("logs", "spooled", ""): 100, ("logs", "replayed", ""): 99}
+    dropped = {("logs", "dropped", "refused"): 1, ("logs", "dropped", "damaged"): 1}
+    receiver.wait_for(lambda _: {**counted, **dropped} == outcomes(delivery))
     delivery.close(2)
 
 

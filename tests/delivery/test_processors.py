@@ -13,7 +13,7 @@ from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, InMemoryLogR
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from pipelines import make_delivery, outcomes, stored_records
+from pipelines import connect, make_delivery, make_entry, outcomes, stored_records
 
 from clew.delivery.file_exporters import ClewFileLogExporter, ClewFileSpanExporter
 from clew.delivery.processors import (
@@ -93,6 +93,22 @@ def test_both(receiver: Receiver, tmp_path: Path) -> None:
     assert {"traces": 1} == stored_records(tmp_path)
     assert {("traces", "delivered", ""): 2} == outcomes(delivery)
     delivery.close(1)
+
+
+def test_both_in_an_outage(receiver: Receiver, tmp_path: Path) -> None:
+    """What waits for the Collector is not moved into the files, which have it already."""
+    delivery = make_delivery(tmp_path)
+    delivery.add_files("logs")
+    connect(delivery, receiver)
+    receiver.stop()
+    delivery.put_log(make_entry("both"))
+    assert delivery.flush(5)
+    assert {"logs": 2} == stored_records(tmp_path)
+    receiver.start()
+    receiver.wait_for(lambda it: it.logs)
+    delivery.close(1)
+
+    assert {"logs": 1} == stored_records(tmp_path)
 
 
 def test_both_logs(tmp_path: Path) -> None:

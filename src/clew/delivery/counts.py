@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from _thread import RLock
 from collections import Counter
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
@@ -40,7 +40,7 @@ class Counts:
 
     def renew(self) -> None:
         """Start at nothing, as a forked child does; what was counted before the fork is the parent's."""
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._records: Counter[tuple[str, str, str]] = Counter()
         self._sent_bytes: Counter[str] = Counter()
 

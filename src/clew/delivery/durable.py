@@ -7,7 +7,7 @@ segment is removed; what a killed process leaves is delivered from the spool.
 from __future__ import annotations
 
 import contextlib
-import threading
+from _thread import RLock
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -47,7 +47,7 @@ class DurableLog:
 
     def abandon(self) -> None:
         """Leave everything to the parent in a forked child."""
-        self._lock = threading.RLock()
+        self._lock = RLock()
         if self._writer is not None:
             self._writer.abandon()
         self._paths: dict[str, Path] = {}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import _thread
 import atexit
 import contextlib
 import os
 import sys
 import threading
 import time
+from _thread import allocate_lock, start_new_thread
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics
@@ -81,7 +81,7 @@ class _Lifecycle:
 
         Not a `threading.Thread`: to start one takes a lock that the interrupted code may hold.
         """
-        done = threading.Lock()
+        done = allocate_lock()
         done.acquire()
 
         def run() -> None:
@@ -91,7 +91,7 @@ class _Lifecycle:
                 done.release()
 
         try:
-            _thread.start_new_thread(run, ())
+            start_new_thread(run, ())
         except RuntimeError:
             call()
             return
@@ -107,8 +107,11 @@ class _Lifecycle:
         """Start clean in a forked child."""
         self._closing, self._die = False, None
         diagnostics.forget()
-        metric_state.reset(metrics.get_meter_provider())
-        self._delivery.after_fork()
+        try:
+            metric_state.reset(metrics.get_meter_provider())
+            self._delivery.after_fork()
+        except Exception as error:  # noqa: BLE001 - the child lives on, as it would without us
+            diagnostics.report("fork", f"delivery is not set up in a forked child: {type(error).__name__}: {error}")
 
 
 def _collect_metrics(timeout_s: float) -> None:

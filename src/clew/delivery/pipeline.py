@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import _thread
-import contextlib
-import contextvars
-import math
-import threading
 import time
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
-
-from opentelemetry import context as otel_context
 
 from clew import diagnostics, schema
 from clew.delivery import counts as reasons
@@ -23,10 +16,12 @@ from clew.delivery.encode import encode, service_name
 from clew.delivery.lanes import Lane
 from clew.delivery.routes import CollectorRoute, FileRoute, Sender, origin_of
 from clew.delivery.spool import Spool
+from clew.delivery.thread import WorkerThread
 from clew.delivery.worker import Worker
 from clew.files import retention
 from clew.files.segments import SegmentWriter, compress_closed
-from clew.settings import batching, process_environment
+from clew.otel_variables import batching
+from clew.settings import process_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,10 +39,6 @@ _METRICS_QUEUE: Final = 64
 _RESERVE_S: Final = 0.2
 _RESERVE_PER_RECORD_S: Final = 20e-6
 """Time kept back at exit for storing what could not be sent: twice what a record takes here."""
-
-_LOOK_S: Final = 0.05
-
-_SUPPRESS_KEY: Final = getattr(otel_context, "_SUPPRESS_INSTRUMENTATION_KEY", "suppress_instrumentation")
 
 
 class Delivery:
@@ -88,17 +79,10 @@ class Delivery:
         self._durable = DurableLog(self.spool, self._encode_line)
         self._durable_severity = durable_severity(settings.durable_level)
         self._breakers: dict[str, list[Breaker]] = {}
-        self._cpu_s = 0.0
         self._renew()
 
     def _renew(self) -> None:
         """Make what each process has of its own."""
-        self._lock = threading.RLock()
-        self._wake = threading.Lock()
-        self._wake.acquire()
-        self._turn = threading.Lock()
-        self._flushes: list[tuple[float, threading.Lock]] = []
-        self._thread: int | None = None
         self._closed = False
         self._shutdown_s = 0.0
         self.metrics_ended = False
@@ -109,6 +93,7 @@ class Delivery:
             replay_bytes_per_s=self.settings.replay_bytes_per_s,
             keep_house=self._keep_house,
         )
+        self._thread = WorkerThread(self._worker.step, self._suppress)
 
     def _encode_line(self, entry: LogEntry) -> bytes:
         return encode("logs", "json", (entry,), self._redact).payload
@@ -147,97 +132,38 @@ class Delivery:
             if lane.signal == "logs":
                 self._durable.release((item,))
             return False
-        lane.attention = lane.batching.queue_size
-        if self._thread is None:
-            self._start()
+        if not self._thread.is_running:
+            self._start(lane)
         else:
-            self._rouse()
+            lane.attention = lane.batching.queue_size
+            self._thread.rouse()
         return True
+
+    def _start(self, lane: Lane) -> None:
+        """Start the thread; where none can be had, try again after the next batch."""
+        for each in self._lanes.values():
+            each.due_at = time.monotonic() + each.batching.delay_s
+        batching = lane.batching
+        started = self._thread.start()
+        lane.attention = (
+            batching.batch_size if started else min(len(lane.queue) + batching.batch_size, batching.queue_size)
+        )
 
     def _store_late(self, lane: Lane, item: Any) -> None:
         """Store a record that comes after the end of delivery."""
         self.tallies.add(lane.signal, "dropped", 1 - self._worker.store(lane, (item,)), reasons.EXIT)
 
-    def _rouse(self) -> None:
-        """Wake the thread; safe in a signal handler, where an Event's lock would not be."""
-        with contextlib.suppress(RuntimeError):
-            self._wake.release()
-
-    # The thread.
-
-    def _start(self) -> None:
-        with self._lock:
-            if self._thread is not None:
-                return
-            for lane in self._lanes.values():
-                lane.due_at = time.monotonic() + lane.batching.delay_s
-            try:
-                # Not a threading.Thread: a program that lists or counts its threads finds its own.
-                self._thread = _thread.start_new_thread(contextvars.Context().run, (self._run,))
-            except RuntimeError:
-                return
-
-    def _run(self) -> None:
-        """Work until the process ends."""
-        token = otel_context.attach(otel_context.set_value(_SUPPRESS_KEY, value=True))
-        try:
-            with self._suppress():
-                self._work()
-        finally:
-            otel_context.detach(token)
-
-    def _work(self) -> None:
-        worker, wait_s = self._worker, MIN_WAIT_S
-        while not worker.stopped:
-            self._wake.acquire(timeout=wait_s)
-            flushes, self._flushes = self._flushes, []
-            with self._turn:
-                if worker.stopped:
-                    return
-                deadline = min((deadline for deadline, _ in flushes), default=math.inf)
-                wait_s = worker.step(deadline=deadline, drain=bool(flushes))
-                self._cpu_s = time.thread_time()
-            for _, done in flushes:
-                done.release()
-
     def flush(self, timeout_s: float) -> bool:
         """Deliver or store everything queued so far; return whether that was done within `timeout_s`."""
         return self._flush(time.monotonic() + timeout_s)
 
-    def _flush(self, deadline: float, *, reserved: bool = False) -> bool:
-        """Flush until `deadline`; `reserved` gives up while there is still time to store what is left."""
-        if not self._is_pending():
-            return True
-        if self._thread is None:
-            self._start()
-        if self._thread is None:
-            return self._flush_here(deadline)
-        done = threading.Lock()
-        done.acquire()
-        self._flushes.append((deadline - (self._reserve_s() if reserved else 0.0), done))
-        self._rouse()
-        while True:
-            left_s = deadline - time.monotonic() - (self._reserve_s() if reserved else 0.0)
-            if done.acquire(timeout=max(0.0, min(left_s, _LOOK_S))):
-                return True
-            if left_s <= 0:
-                return False
+    def _flush(self, deadline: float, reserve_s: Callable[[], float] = float) -> bool:
+        return not self._is_pending() or self._thread.flush(deadline, reserve_s)
 
     def _reserve_s(self) -> float:
         """Return how long storing what is queued may take."""
         waiting = sum(lane.waiting() for lane in self._lanes.values())
         return _RESERVE_S + waiting * _RESERVE_PER_RECORD_S
-
-    def _flush_here(self, deadline: float) -> bool:
-        """Flush on the calling thread: no thread can be started any more when the interpreter ends."""
-        with self._turn:
-            token = otel_context.attach(otel_context.set_value(_SUPPRESS_KEY, value=True))
-            try:
-                with self._suppress():
-                    self._worker.step(deadline=deadline, drain=True)
-            finally:
-                otel_context.detach(token)
-        return not self._is_pending()
 
     def _is_pending(self) -> bool:
         return any(lane.queue or lane.in_flight for lane in self._lanes.values())
@@ -250,7 +176,7 @@ class Delivery:
         All calls together wait no longer than `timeout_s`, since a process ends with one for each signal.
         """
         begun = time.monotonic()
-        done = self._flush(begun + max(0.0, timeout_s - self._shutdown_s), reserved=True)
+        done = self._flush(begun + max(0.0, timeout_s - self._shutdown_s), self._reserve_s)
         self._shutdown_s += time.monotonic() - begun
         return done
 
@@ -267,12 +193,13 @@ class Delivery:
         if self._closed:
             return
         limit = time.monotonic() + max(0.0, timeout_s - self._shutdown_s)
-        self._flush(limit, reserved=True)
+        self._flush(limit, self._reserve_s)
         self._closed = True
         for lane in self._lanes.values():
             lane.attention = 0
-        self._turn.acquire(timeout=0.05)  # kept: the thread, if it is not stuck, has nothing more to do
+        self._thread.end()
         self._worker.take_over(limit + _RESERVE_S)
+        self._worker.take_over(limit + _RESERVE_S)  # what a thread had begun to queue when this began
         self._durable.close()
         self.spool.close()
         for lane in self._lanes.values():
@@ -295,7 +222,6 @@ class Delivery:
         self.tallies.renew()
         self.spool.abandon()
         self._durable.abandon()
-        self._cpu_s = 0.0
         self._renew()
 
     # What it is told about itself, and tells.
@@ -303,7 +229,7 @@ class Delivery:
     @property
     def is_used(self) -> bool:
         """Whether this process has given it anything."""
-        return self._thread is not None or self._is_pending()
+        return self._thread.is_running or self._is_pending()
 
     def add_collector(self, signal: str, transport: Transport) -> None:
         """Send `signal` to an endpoint, with the spool behind it."""
@@ -358,8 +284,4 @@ class Delivery:
 
     def cpu_time_s(self) -> float:
         """Return the CPU time of the worker's thread, in seconds."""
-        return self._cpu_s
-
-
-MIN_WAIT_S: Final = 0.2
-"""How soon after its start the thread first works: soon enough for a short program, late enough to find a batch."""
+        return self._thread.cpu_time_s

@@ -10,7 +10,7 @@ from clew import diagnostics
 from clew.delivery import counts as reasons
 from clew.delivery.encode import encode
 from clew.delivery.record_uid import with_uid
-from clew.delivery.stored_lines import join_lines, records_in
+from clew.delivery.stored_lines import halve_line, join_lines, records_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,8 +33,17 @@ _SPLIT_TRIES: Final = 64
 """Requests that finding the culprits of one refused batch may take; one record among 512 takes 18."""
 
 
+_AWAY: Final = frozenset({"unreachable", "busy"})
+_SPLITTABLE: Final = frozenset({"invalid", "too_large"})
+
+
 class Route(Protocol):
-    """One destination of one signal; used by one thread at a time except for `store`."""
+    """One destination of one signal; used by one thread at a time except for `store`.
+
+    `is_remote` says whether it is a Collector: what waits in the spool waits for that, if a signal has one.
+    """
+
+    is_remote: bool
 
     def deliver(self, items: Sequence[Any], deadline: float) -> int:
         """Deliver, store or count a batch; return how many of its first items were, the others wait in memory.
@@ -80,7 +89,7 @@ class Sender:
         if self.breaker.is_open:
             timeout_s = min(timeout_s, max(1.0, self.breaker.pause_s))
         outcome = self.transport.send(payload, max(_MIN_TIMEOUT_S, min(timeout_s, deadline - time.monotonic())))
-        if outcome.kind in {"unreachable", "busy"}:
+        if outcome.kind in _AWAY:
             self._open(outcome)
         elif self.breaker.succeed():
             for peer in self._peers:
@@ -110,6 +119,8 @@ def origin_of(transport: Transport) -> str:
 class CollectorRoute:
     """Sends batches of one signal to a Collector; what it does not take now waits in the spool."""
 
+    is_remote = True
+
     def __init__(self, signal: str, sender: Sender, spool: Spool, counts: Counts, redact: Redactor | None) -> None:
         self._signal, self._sender, self._spool, self._counts, self._redact = signal, sender, spool, counts, redact
         self._encoding = sender.transport.encoding
@@ -126,7 +137,7 @@ class CollectorRoute:
     def _deliver(self, items: Sequence[Any], deadline: float) -> int:
         encoded = encode(self._signal, self._encoding, items, self._redact)
         outcome = self._sender.send(encoded.payload, deadline) if encoded.count else None
-        if outcome is not None and outcome.kind in {"unreachable", "busy"}:
+        if outcome is not None and outcome.kind in _AWAY:
             return self.store(items)
         self._counts.add(self._signal, "dropped", encoded.rejected, reasons.ENCODING)
         if outcome is not None and outcome.kind == "accepted":
@@ -147,7 +158,7 @@ class CollectorRoute:
 
     def _deliver_in_parts(self, items: Sequence[Any], outcome: Outcome, deadline: float) -> None:
         """Halve a batch that is invalid or too large until the records to blame stand alone; those are dropped."""
-        blamed = 0 if outcome.kind in {"invalid", "too_large"} else len(items)
+        blamed = 0 if outcome.kind in _SPLITTABLE else len(items)
         waiting = [] if blamed else [list(items)]
         tries = _SPLIT_TRIES
         while waiting and tries > 0:
@@ -178,7 +189,7 @@ class CollectorRoute:
         if outcome.kind == "accepted":
             self._count_accepted(encoded.count, outcome, "delivered", len(encoded.payload))
             return True
-        if outcome.kind in {"unreachable", "busy"}:
+        if outcome.kind in _AWAY:
             self._counts.add(self._signal, "dropped", len(items) - self.store(items), reasons.DISK)
             return True
         return False
@@ -219,22 +230,47 @@ class CollectorRoute:
 
     def _replay_lines(self, claim: Claim, lines: list[bytes], deadline: float) -> bool:
         """Send lines as one request, or one by one if that is refused; False if the Collector is away."""
+        if len(lines) > 1:
+            outcome = self._replay_once(lines, deadline)
+            if outcome is not None and outcome.kind != "accepted":
+                return outcome.kind not in _AWAY and all(self._replay_lines(claim, [line], deadline) for line in lines)
+            if outcome is None:
+                return all(self._replay_lines(claim, [line], deadline) for line in lines)
+        elif not self._replay_line(lines[0], deadline):
+            return False
+        claim.advance(sum(map(len, lines)))
+        return True
+
+    def _replay_once(self, lines: list[bytes], deadline: float) -> Outcome | None:
+        """Send lines as one request; None if one of them cannot be read."""
         try:
             payload = join_lines(self._signal, lines, self._encoding)
         except ValueError:
-            payload = b""
-        outcome = self._sender.send(payload, deadline) if payload else None
-        if outcome is not None and outcome.kind in {"unreachable", "busy"}:
-            return False
-        if outcome is not None and outcome.kind == "accepted":
+            return None
+        outcome = self._sender.send(payload, deadline)
+        if outcome.kind == "accepted":
             records = sum(records_in(self._signal, line) for line in lines)
             self._count_accepted(records, outcome, "replayed", len(payload))
-        elif len(lines) > 1:
-            return all(self._replay_lines(claim, [line], deadline) for line in lines)
-        else:
-            reason = reasons.REFUSED if outcome is not None else reasons.DAMAGED
-            self._counts.add(self._signal, "dropped", records_in(self._signal, lines[0]), reason)
-        claim.advance(sum(map(len, lines)))
+        return outcome
+
+    def _replay_line(self, line: bytes, deadline: float) -> bool:
+        """Send one line, in halves where it is invalid or too large; False if the Collector is away."""
+        waiting, tries = [line], _SPLIT_TRIES
+        while waiting:
+            part = waiting.pop()
+            outcome = self._replay_once([part], deadline)
+            tries -= 1
+            if outcome is None:
+                self._counts.add(self._signal, "dropped", records_in(self._signal, part), reasons.DAMAGED)
+            elif outcome.kind in _AWAY:
+                return False
+            elif outcome.kind != "accepted":
+                splittable = outcome.kind in _SPLITTABLE and tries > 0
+                halves = halve_line(self._signal, part) if splittable else None
+                if halves is None:
+                    self._drop_refused(records_in(self._signal, part), outcome)
+                else:
+                    waiting.extend(halves)
         return True
 
     def abandon(self) -> None:
@@ -248,6 +284,8 @@ class CollectorRoute:
 
 class FileRoute:
     """Writes batches of one signal to segments: files are the destination."""
+
+    is_remote = False
 
     def __init__(
         self,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import time
+from _thread import RLock
 from typing import TYPE_CHECKING, Final
 
 from clew import diagnostics, schema
@@ -31,6 +31,7 @@ _SEGMENTS: Final = 16
 """Segments that the bound is made up of at least, so that dropping the oldest drops little."""
 
 _POSITION_SUFFIX: Final = ".position"
+_READ_BYTES: Final = 64 * 1024
 
 
 class Claim:
@@ -42,21 +43,20 @@ class Claim:
     def __init__(self, path: Path, descriptor: int) -> None:
         """Take over `descriptor`, which holds the segment's lock."""
         self.path = path
-        self._file = os.fdopen(descriptor, "rb")
+        self._descriptor = descriptor
         self._position_path = path.with_name(f".{path.name}{_POSITION_SUFFIX}")
         self._position = self._read_position()
 
     def lines(self, max_bytes: int) -> list[bytes]:
         """Return the next whole lines, at least one if there is one, together no longer than `max_bytes`."""
-        self._file.seek(self._position)
-        lines: list[bytes] = []
-        size = 0
-        while (line := self._file.readline()).endswith(b"\n"):
-            if lines and size + len(line) > max_bytes:
+        text, wanted = b"", max_bytes
+        while b"\n" not in text or len(text) < wanted:
+            more = os.pread(self._descriptor, max(wanted - len(text), _READ_BYTES), self._position + len(text))
+            if not more:
                 break
-            lines.append(line)
-            size += len(line)
-        return lines
+            text += more
+        fitting = text.rfind(b"\n", 0, wanted) + 1 or text.find(b"\n") + 1
+        return [line + b"\n" for line in text[:fitting].split(b"\n")[:-1]]
 
     def advance(self, size: int) -> None:
         """Remember that `size` more bytes are dealt with."""
@@ -66,10 +66,9 @@ class Claim:
 
     def left(self) -> Iterator[bytes]:
         """Return the lines that are not dealt with."""
-        self._file.seek(self._position)
-        for line in self._file:
-            if line.endswith(b"\n"):
-                yield line
+        while lines := self.lines(_READ_BYTES):
+            yield from lines
+            self._position += sum(map(len, lines))
 
     def remove(self) -> None:
         """Remove the segment and give up its lock."""
@@ -80,7 +79,7 @@ class Claim:
 
     def close(self) -> None:
         """Give up the lock; another process may go on from the position."""
-        self._file.close()
+        os.close(self._descriptor)
 
     def _read_position(self) -> int:
         try:
@@ -108,7 +107,7 @@ class Spool:
 
     def abandon(self) -> None:
         """Leave everything to the parent in a forked child and start afresh."""
-        self._lock = threading.RLock()
+        self._lock = RLock()
         for writer in getattr(self, "_writers", {}).values():
             writer.abandon()
         for claim in getattr(self, "_claims", {}).values():

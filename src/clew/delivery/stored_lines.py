@@ -32,6 +32,33 @@ def join_lines(signal: str, lines: Sequence[bytes], encoding: Encoding) -> bytes
     return orjson.dumps({_RESOURCES[signal]: resources})
 
 
+_SCOPES: Final = {"traces": "scopeSpans", "metrics": "scopeMetrics", "logs": "scopeLogs"}
+_RECORDS: Final = {"traces": "spans", "metrics": "metrics", "logs": "logRecords"}
+
+
+def halve_line(signal: str, line: bytes) -> tuple[bytes, bytes] | None:
+    """Return a stored line as two with half of its records each, or None if there is but one, or none to be read."""
+    try:
+        parts = [
+            (resource, scope, record)
+            for resource in orjson.loads(line)[_RESOURCES[signal]]
+            for scope in resource[_SCOPES[signal]]
+            for record in scope[_RECORDS[signal]]
+        ]
+    except (ValueError, LookupError, TypeError):
+        return None
+    middle = len(parts) // 2
+    return (_line(signal, parts[:middle]), _line(signal, parts[middle:])) if middle else None
+
+
+def _line(signal: str, parts: Sequence[tuple[dict[str, Any], dict[str, Any], Any]]) -> bytes:
+    """Write records, each under a resource and a scope of its own, as a line."""
+    resources = [
+        {**resource, _SCOPES[signal]: [{**scope, _RECORDS[signal]: [record]}]} for resource, scope, record in parts
+    ]
+    return orjson.dumps({_RESOURCES[signal]: resources}) + b"\n"
+
+
 _MARKS: Final = {"traces": b'"startTimeUnixNano":', "logs": b'"observedTimeUnixNano":'}
 """A key that Clew writes once for each record; a quote inside a string is escaped, so nothing else looks like it."""
 

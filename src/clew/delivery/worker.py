@@ -116,12 +116,11 @@ class Worker:
         self._budget = min(self._rate, self._budget + (now - self._budget_at) * self._rate)
         self._budget_at = now
         replayed = False
-        for lane in self._lanes:
-            for route in lane.routes:
-                if self._budget > 0 and not self.stopped:
-                    sent = self._guarded("replay", partial(route.replay, int(self._budget), math.inf)) or 0
-                    self._budget -= sent
-                    replayed = replayed or sent > 0
+        for route in [route for lane in self._lanes if (route := lane.replaying_route()) is not None]:
+            if self._budget > 0 and not self.stopped:
+                sent = self._guarded("replay", partial(route.replay, int(self._budget), math.inf)) or 0
+                self._budget -= sent
+                replayed = replayed or sent > 0
         return replayed
 
     def _guarded(self, topic: str, call: Callable[[], Any]) -> Any:

@@ -246,6 +246,9 @@ def test_values_are_decoded(tmp_path: Path) -> None:
     "document",
     [
         {"resourceLogs": 5},
+        {"resourceLogs": [[{"logRecords": [{}]}]]},
+        {"resourceLogs": [{"scopeLogs": [[{}]]}]},
+        {"resourceMetrics": [{"scopeMetrics": [{"metrics": [[{}], {"sum": [{}]}]}]}]},
         {"resourceLogs": [5, None]},
         {"resourceLogs": [{"scopeLogs": {"a": 1}}]},
         {"resourceLogs": [{"resource": 3, "scopeLogs": [{"scope": [], "logRecords": [1, "x", []]}]}]},

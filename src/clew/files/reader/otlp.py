@@ -16,7 +16,7 @@ from clew.files.reader import values
 from clew.files.reader.records import Json, LogRow, MetricRow, Origin, SpanRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator
+    from collections.abc import Callable, Collection, Container, Iterable, Iterator
     from pathlib import Path
 
     from clew.files.reader.records import ReadStats, Record
@@ -32,20 +32,21 @@ ALL_SIGNALS: Final = frozenset(schema.SIGNALS)
 _POINTS: Final = ("gauge", "sum", "histogram", "exponentialHistogram", "summary")
 
 
-def records(document: Json, path: Path, stats: ReadStats, signals: Container[str] = ALL_SIGNALS) -> list[Record]:
+def records(document: Json, path: Path, stats: ReadStats, keys: Container[str] = tuple(DOCUMENTS)) -> list[Record]:
     """Give all records of one document in its order; parts that are not what the protocol says are counted as foreign.
 
-    The document is taken apart, so that a record which somebody keeps does not keep its whole batch in memory.
+    Documents under other keys than `keys` are left out. The document is taken apart, so that a record which somebody
+    keeps does not keep its whole batch in memory.
     """
     rows: list[Record] = []
     for key, parts in document.items():
-        if DOCUMENTS.get(key) not in signals:
+        if key not in keys:
             continue
         scopes_key, items_key, make = _SHAPES[key]
         for part in parts if type(parts) is list else _foreign(parts, stats):
-            scopes = part.pop(scopes_key, ()) if type(part) is dict else part
+            scopes = part.pop(scopes_key, ()) if type(part) is dict else _ALIEN
             for scope_part in scopes if type(scopes) is list else _foreign(scopes, stats):
-                items = scope_part.pop(items_key, ()) if type(scope_part) is dict else scope_part
+                items = scope_part.pop(items_key, ()) if type(scope_part) is dict else _ALIEN
                 if type(items) is list:
                     make(items, _new(Origin, (part, scope_part, path, "otlp")), rows, stats)
                 else:
@@ -53,11 +54,19 @@ def records(document: Json, path: Path, stats: ReadStats, signals: Container[str
     return rows
 
 
+def keys_of(signals: Collection[str]) -> frozenset[str]:
+    """Return the keys of the documents that hold these signals."""
+    return frozenset(key for key, signal in DOCUMENTS.items() if signal in signals)
+
+
 def _foreign(value: Any, stats: ReadStats) -> tuple[()]:
     """Count what stands where a list of objects should; nothing at all is no list that is empty."""
     stats.foreign += value not in ((), None)
     return ()
 
+
+_ALIEN: Final = object()
+"""Stands for what is no object where one should be."""
 
 _new: Final = tuple.__new__
 """Makes a record in a third of the time that its class takes: a full parse makes millions."""
@@ -82,8 +91,8 @@ def _logs(items: list[Any], origin: Origin, rows: list[Record], stats: ReadStats
 def _metrics(items: list[Any], origin: Origin, rows: list[Record], stats: ReadStats) -> None:
     for metric in items:
         kind = next((kind for kind in _POINTS if kind in metric), _POINTS[0]) if type(metric) is dict else ""
-        data = metric.get(kind) if kind else metric
-        points = data.pop("dataPoints", ()) if type(data) is dict else data
+        data = metric.get(kind, {}) if kind else _ALIEN
+        points = data.pop("dataPoints", ()) if type(data) is dict else _ALIEN
         for point in points if type(points) is list else _foreign(points, stats):
             if type(point) is dict:
                 rows.append(MetricRow(point, origin, metric, kind))

@@ -69,7 +69,9 @@ class FileReader:
     """Reads one file: sniffs what it is from its first bytes, then goes line by line."""
 
     def __init__(self, source: Source, stats: ReadStats, signals: Collection[str], form: TextFormat | None) -> None:
-        self._source, self._path, self._stats, self._signals, self._form = source, source.path, stats, signals, form
+        self._source, self._path, self._stats, self._form = source, source.path, stats, form
+        self._keys = otlp.keys_of(signals)
+        self._has_logs = "logs" in signals
         self._json = JsonLogs(source.path)
         self._text: TextLogs | None = None
         self._is_otlp: bool | None = None
@@ -90,7 +92,7 @@ class FileReader:
                 return
         if _OTLP_HEAD.match(start):
             yield from self._otlp_lines(blocks, needles)
-        elif "logs" in self._signals:
+        elif self._has_logs:
             yield from self._log_lines(blocks)
             yield from self.settle()
 
@@ -102,7 +104,7 @@ class FileReader:
             self._is_otlp = _OTLP_HEAD.match(data.lstrip()) is not None
         if self._is_otlp:
             yield from self._otlp_lines(iter([data]), ())
-        elif "logs" in self._signals:
+        elif self._has_logs:
             yield from self._log_lines(iter([data]))
 
     def settle(self) -> list[LogRow | RawLine]:
@@ -114,17 +116,21 @@ class FileReader:
     def _otlp_lines(self, blocks: Iterator[bytes], needles: Sequence[bytes]) -> Iterator[Record]:
         """Read a file of OTLP documents; other lines in it are kept as raw."""
         cut = lines.find_lines(blocks, needles, self._stats) if needles else lines.split_lines(blocks, self._stats)
-        loads, records, stats, path, signals = orjson.loads, otlp.records, self._stats, self._path, self._signals
-        for line in cut:
-            stats.lines += 1
-            try:
-                rows = records(loads(line), path, stats, signals)
-            except (orjson.JSONDecodeError, AttributeError):
-                rows = self._odd_line(line)
-                self._count(rows)
-            else:
-                stats.records += len(rows)
-            yield from rows
+        loads, records, stats, path, keys = orjson.loads, otlp.records, self._stats, self._path, self._keys
+        before, number, found = stats.lines, 0, 0
+        try:
+            for number, line in enumerate(cut, start=1):
+                try:
+                    rows = records(loads(line), path, stats, keys)
+                    found += len(rows)
+                except (orjson.JSONDecodeError, AttributeError):
+                    stats.lines = before + number
+                    rows = self._odd_line(line)
+                    self._count(rows)
+                yield from rows
+        finally:
+            stats.lines = before + number
+            stats.records += found
 
     def _odd_line(self, line: bytes) -> list[Record]:
         """Make the best of a line that is no document: blank, torn, torn and gone on with a whole one, or foreign."""
@@ -133,7 +139,7 @@ class FileReader:
             return []
         for match in islice(_OTLP_HEAD.finditer(line, 1), 2):
             try:
-                rows = otlp.records(orjson.loads(line[match.start() :]), self._path, self._stats, self._signals)
+                rows = otlp.records(orjson.loads(line[match.start() :]), self._path, self._stats, self._keys)
             except (orjson.JSONDecodeError, AttributeError):
                 continue
             self._stats.torn += 1
@@ -184,7 +190,7 @@ class FileReader:
         except orjson.JSONDecodeError:
             return None
         if otlp.DOCUMENTS.keys() & document.keys():
-            return otlp.records(document, self._path, self._stats, self._signals)
+            return otlp.records(document, self._path, self._stats, self._keys)
         row = self._json.record(document, received_ns)
         if row is not None:
             return [row]

@@ -177,10 +177,10 @@ class TestCommand:
 
     def test_validate_tells_what_the_collector_refused(self, tmp_path: Path) -> None:
         """One line, in the Collector's words."""
-        path = program(tmp_path, 'echo "Error: no such key: tokn" >&2; echo usage >&2; exit 1')
+        path = program(tmp_path, 'printf "a log line\nError: errors:\n\n  no such key: tokn\nUsage:\n" >&2; exit 1')
         status, printed, told = run_clew("validate", CLEW_OTELCOL=str(path), HOME=str(tmp_path))
         assert (1, "") == (status, printed)
-        assert told.startswith("clew: the Collector refuses the configuration: no such key: tokn")
+        assert told.startswith("clew: the Collector refuses the configuration: errors: no such key: tokn (see")
         assert 1 == told.count("\n")
 
     def test_a_program_that_does_not_run_is_an_error(self, tmp_path: Path) -> None:

@@ -89,8 +89,20 @@ class TestRedaction:
             "url.full": "postgres://admin:hunter2@db/shop",
             "nested": {"user": "bo", "api_key": "hunter2hunter2"},
             "pin.secret": 424242,
+            "clientSecret": "hunter2hunter2",
+            "header": "Authorization: Bearer hunter2.hunter2",
+            "pem": "-----BEGIN RSA PRIVATE KEY-----\nhunter2\n-----END RSA PRIVATE KEY-----",
         }
-        plain = {"user": "bo", "count": 3, "token_count": 12, "card": {"kind": "visa", "digits": 4}}
+        plain = {
+            "user": "bo",
+            "count": 3,
+            "token_count": 12,
+            "max_tokens": 100,
+            "author": "basic authentication",
+            "monkey": "see",
+            "card": {"kind": "visa", "digits": 4},
+            "link": "https://example.com/a?b=c",
+        }
         record = log("login with password=hunter2 and Bearer abcdefgh12345678 done")
         record["attributes"] = log(
             "", **{key.replace(".", "__"): value for key, value in {**secrets, **plain}.items()}

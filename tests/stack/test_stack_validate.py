@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -86,6 +87,18 @@ def test_auth_without_a_token_does_not_start(tmp_path: Path) -> None:
     """An unset token is refused, instead of letting everyone in."""
     status, _, said = otelcol(tmp_path, ["validate"], collector.config_files(["files", "auth"]), token="")
     assert (1, True) == (status, "no bearer token provided" in said)
+
+
+def test_the_examples_of_the_how_to_page_are_accepted(tmp_path: Path) -> None:
+    """Each file that the page tells one to write is one that the Collector takes, merged last."""
+    page = (FOLDER.parent / "docs" / "how-to" / "collector.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    for text in examples:
+        mine = tmp_path / "mine.yaml"
+        mine.write_text(text, encoding="utf-8")
+        status, _, said = otelcol(tmp_path, ["validate"], collector.config_files(["files"], [mine]))
+        assert 0 == status, said
+    assert 2 == len(examples)
 
 
 def test_compose_accepts_the_file() -> None:

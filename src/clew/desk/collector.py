@@ -37,6 +37,7 @@ VERSION: Final = "0.159.0"
 IMAGE: Final = f"otel/opentelemetry-collector-contrib:{VERSION}"
 """The image of the version that the files are tested with."""
 
+_REASON_CHARACTERS: Final = 600
 _MOUNT: Final = "/etc/clew-collector"
 _PORTS: Final = {"OTELCOL_GRPC_PORT": "4317", "OTELCOL_HTTP_PORT": "4318", "OTELCOL_HEALTH_PORT": "13133"}
 _OURS: Final = ("OTELCOL_", "JAEGER_", "TEMPO_", "LOKI_", "PROMETHEUS_")
@@ -187,10 +188,10 @@ def validate(program: Program, files: Sequence[Path], environ: Mapping[str, str]
 
 
 def _reason(stderr: str) -> str:
-    """Return what a Collector said of its configuration, without the usage text that may follow."""
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    errors = [line.removeprefix("Error: ") for line in lines if line.startswith(("Error", "error"))]
-    return (errors or lines or ["it gave no reason"])[0]
+    """Return what a Collector said of its configuration, on one line, without its log and the usage that may follow."""
+    _, _, told = f"\n{stderr}".partition("\nError: ")
+    told, _, _ = (told or stderr).partition("\nUsage")
+    return " ".join(told.split())[:_REASON_CHARACTERS] or "it gave no reason"
 
 
 def run(program: Program, files: Sequence[Path], environ: Mapping[str, str]) -> None:

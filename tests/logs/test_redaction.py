@@ -47,7 +47,8 @@ TEMPLATES = (
 
 SHAPES = (
     "AKIAIOSFODNN7EXAMPLE", "ghp_" + "a1B2" * 9, "github_pat_" + "a1B2_" * 10, "glpat-" + "a1B2" * 5,
-    "xoxb-123456789012-abcdefABCDEF", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.SflKxwRJSMeKKF2QT4", "AIza" + "a1B2_" * 7,
+    "xoxb-123456789012-abcdefABCDEF", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.SflKxwRJSMeKKF2QT4",
+    "AIza" + "a1B2_" * 7, "whsec_" + "a1+/" * 8 + "==",
     "sk_" + "live_" + "a1B2" * 6, "sk-" + "proj-" + "a1B2" * 8, "npm_" + "a1B2" * 9, "pypi-" + "AgEIcHlwaS5vcmcC",
     "hf_" + "aBcD" * 8, "SG." + "a1B2" * 5 + "." + "a1B2" * 10, "dop_v1_" + "0a1b" * 16, "shpat_" + "0a1b" * 8,
 )  # fmt: skip
@@ -80,6 +81,13 @@ class TestKeys:
         keys = SecretKeys()
         if keys[f"{prefix}_{key}"]:
             assert any(stem in key.lower() for stem in STEMS)
+
+    @given(st.text(alphabet="aceghijkoprstuvwy s", max_size=12), st.sampled_from(STEMS), st.booleans())
+    def test_texts_with_stems(self, text: str, stem: str, put: bool) -> None:
+        """A text is asked for every stem."""
+        text = f"{text[:3]}{stem}{text[3:]}" if put else text
+
+        assert any(each in text for each in STEMS) == SecretKeys().may_be_in(text)
 
     def test_more_and_allow(self) -> None:
         """The settings add keys and take some away."""

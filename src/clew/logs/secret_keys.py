@@ -72,14 +72,14 @@ class SecretKeys(dict[str, bool]):
         """Return whether `text`, in lower case, has a stem of a secret key. What is rarest is asked for first."""
         return (
             ("k" in text and ("key" in text or "token" in text or "cookie" in text))
-            or ("ss" in text and ("pass" in text or "sess" in text))
             or ("cre" in text and ("cred" in text or "secret" in text))
             or ("w" in text and ("pwd" in text or "jwt" in text))
+            or ("p" in text and ("pass" in text or "otp" in text))
+            or ("v" in text and "cv" in text)
+            or ("f" in text and "srf" in text)
+            or ("g" in text and "sig" in text)
             or "auth" in text
-            or "cv" in text
-            or "otp" in text
-            or "sig" in text
-            or "srf" in text
+            or "sess" in text
             or (bool(self._stems) and any(stem in text for stem in self._stems))
         )
 

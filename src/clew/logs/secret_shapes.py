@@ -71,7 +71,7 @@ _CLOUD_KEYS: Final = (
 _SENDGRID: Final = (_token("SG.", r"SG\.[A-Za-z0-9_\-]{16,}\.[A-Za-z0-9_\-]{16,}"),)
 
 # A hyphen or underscore of a token is followed by a long run; a search for one character at the front is the quickest.
-_run_after_hyphen = re.compile(r"-[A-Za-z0-9_\-]{10}").search
+_run_after_hyphen = re.compile(r"-[A-Za-z0-9_\-]{9}").search
 _run_after_underscore = re.compile(r"_[A-Za-z0-9_+/]{10}").search
 
 
@@ -86,11 +86,11 @@ def redact_shapes(text: str) -> str:
         text = _replace(text, _SHAPES_WITH_UNDERSCORE)
     if ":" in text and "://" in text:
         text = _replace(text, _SHAPES_IN_URL)
-    if "J" in text:
+    if "J" in text and "eyJ" in text:
         text = _replace(text, _JWT)
     if "I" in text:
         text = _replace(text, _CLOUD_KEYS)
-    if "G" in text:
+    if "G" in text and "SG." in text:
         text = _replace(text, _SENDGRID)
     if "earer " in text or "asic " in text:
         text = _SCHEMES.sub(rf"\1{MARK}", text)

@@ -349,6 +349,13 @@ class Settings:
         "Less free disk than this: the oldest files are deleted.",
         shown="256MiB",
     )
+    collector_program: str = _variable(
+        "CLEW_OTELCOL",
+        _text,
+        "",
+        "The Collector that `clew collector` runs, a path or a name.",
+        shown="one on the path, else Docker",
+    )
     problems: tuple[str, ...] = ()
     """One line for each variable whose value could not be used: its name, the value, the cure."""
 

@@ -117,30 +117,26 @@ class TestProgram:
         """CLEW_OTELCOL is taken before the path."""
         program(tmp_path, "")
         named = program(tmp_path, "", "mine")
-        assert collector.Program(str(named)) == collector.find_program(
-            {"CLEW_OTELCOL": str(named), "PATH": str(tmp_path)}
-        )
+        assert collector.Program(str(named)) == collector.find_program(str(named), str(tmp_path))
 
     def test_a_variable_that_names_nothing_is_an_error(self, tmp_path: Path) -> None:
         """It is not passed over in silence."""
         with pytest.raises(SettingsError, match=r"CLEW_OTELCOL is 'nowhere', which is no program"):
-            collector.find_program({"CLEW_OTELCOL": "nowhere", "PATH": str(tmp_path)})
+            collector.find_program("nowhere", str(tmp_path))
 
     def test_the_path_comes_before_docker(self, tmp_path: Path) -> None:
         """Docker is the last resort."""
         program(tmp_path, "", "docker")
-        assert collector.Program(str(tmp_path / "docker"), in_docker=True) == collector.find_program(
-            {"PATH": str(tmp_path)}
-        )
+        assert collector.Program(str(tmp_path / "docker"), in_docker=True) == collector.find_program("", str(tmp_path))
         program(tmp_path, "", "otelcol-contrib")
-        assert collector.Program(str(tmp_path / "otelcol-contrib")) == collector.find_program({"PATH": str(tmp_path)})
+        assert collector.Program(str(tmp_path / "otelcol-contrib")) == collector.find_program("", str(tmp_path))
 
     def test_without_any_the_error_says_what_to_do(self, tmp_path: Path) -> None:
         """All three ways are named."""
         with pytest.raises(
             SettingsError, match=r"set CLEW_OTELCOL, put clew-otelcol or .* on the path, or install Docker"
         ):
-            collector.find_program({"PATH": str(tmp_path)})
+            collector.find_program("", str(tmp_path))
 
     def test_docker_stands_in_with_the_same_files_folders_and_loopback_ports(self, tmp_path: Path) -> None:
         """The container sees the files, keeps its data in the caller's folders and is published on loopback only."""

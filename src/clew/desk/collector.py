@@ -119,22 +119,25 @@ def _parse(path: Path, yaml: Any) -> Any:
         raise FormatError(f"{str(path)!r} is no YAML: {' '.join(str(error).split())}") from None
 
 
-def find_program(environ: Mapping[str, str]) -> Program:
-    """Return the Collector to run: `CLEW_OTELCOL`, else one on the path, else Docker with the official image.
+def find_program(named: str, search_path: str | None) -> Program:
+    """Return the Collector to run: the one named, else one on the path, else Docker with the official image.
+
+    Args:
+        named: A path or a name, or empty.
+        search_path: The folders to look in, as in PATH; None means the system's.
 
     Raises:
         SettingsError: If there is none.
     """
-    named = environ.get("CLEW_OTELCOL", "").strip()
     if named:
-        path = shutil.which(named, path=environ.get("PATH"))
+        path = shutil.which(named, path=search_path)
         if path is None:
             raise SettingsError(f"CLEW_OTELCOL is {named!r}, which is no program")
         return Program(path)
     for name in PROGRAMS:
-        if path := shutil.which(name, path=environ.get("PATH")):
+        if path := shutil.which(name, path=search_path):
             return Program(path)
-    if docker := shutil.which("docker", path=environ.get("PATH")):
+    if docker := shutil.which("docker", path=search_path):
         return Program(docker, in_docker=True)
     raise SettingsError(f"no Collector: set CLEW_OTELCOL, put {' or '.join(PROGRAMS)} on the path, or install Docker")
 

@@ -85,5 +85,6 @@ def run(files: list[Path]) -> None:
 
 
 def _program() -> tuple[desk.Program, dict[str, str]]:
-    environ = settings.process_environment()
-    return desk.find_program(environ), desk.environment(environ, settings.read_process().folder)
+    resolved, environ = settings.read_process(), settings.process_environment()
+    program = desk.find_program(resolved.collector_program, environ.get("PATH"))
+    return program, desk.environment(environ, resolved.folder)

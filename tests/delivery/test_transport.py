@@ -250,6 +250,28 @@ def test_other_release(receiver: Receiver) -> None:
         transport.close()
 
 
+def test_urllib3_release(receiver: Receiver) -> None:
+    """Releases whose exporters use urllib3 need no requests: bare where it is the same, theirs where there is TLS."""
+    urllib3 = pytest.importorskip("opentelemetry.exporter.http.transport._urllib3").Urllib3HTTPTransport()
+    urls = (f"{receiver.http_endpoint}/v1/traces", "https://127.0.0.1:1/v1/traces")
+    clients = [SimpleNamespace(_endpoint=url, _timeout=4.0, _headers={}, _transport=urllib3) for url in urls]
+    exporters = [SimpleNamespace(_compression=Compression.NoCompression, _client=client) for client in clients]
+    bare, secure = (endpoints._http(exporter, "traces", "protobuf") for exporter in exporters)
+    theirs = endpoints._UpstreamExchange(urllib3, urls[0], {"Content-Type": "application/x-protobuf"})
+    before = urllib3._pool
+
+    assert [True, False] == [isinstance(exchange_of(item), PlainExchange) for item in (bare, secure)]
+    assert "accepted" == bare.send(PAYLOAD, 5).kind
+    assert 200 == theirs.post(PAYLOAD, 5)[0]
+    theirs.abandon()
+    assert urllib3._pool is not before
+    assert 200 == theirs.post(PAYLOAD, 5)[0]
+    assert 3 == len(receiver.spans)
+    for item in (bare, theirs):
+        item.close()
+    before.clear()
+
+
 def test_is_otlp(receiver: Receiver) -> None:
     """Upstream's OTLP exporters are told from all others."""
     exporters = (OTLPSpanExporter(), GrpcSpanExporter(receiver.grpc_endpoint, insecure=True), object())

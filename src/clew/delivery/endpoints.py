@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _HTTP_MODULE = "opentelemetry.exporter.otlp.proto.http"
 _GRPC_MODULE = "opentelemetry.exporter.otlp.proto.grpc"
+_URLLIB3_MODULE = "opentelemetry.exporter.http.transport._urllib3"
 
 
 def is_otlp(exporter: object) -> bool:
@@ -65,15 +66,17 @@ def _http(exporter: Any, signal: str, encoding: Encoding) -> Transport:
         headers = dict(session.headers)
         verify, cert = exporter._certificate_file, exporter._client_cert  # noqa: SLF001
         exchange = _SessionExchange(session, url, _typed({}, encoding), verify, cert)
+        transport = None
     else:
         url, timeout_s = client._endpoint, client._timeout  # noqa: SLF001
-        session = getattr(client._transport, "_session", None)  # noqa: SLF001
+        transport = client._transport  # noqa: SLF001
+        session = getattr(transport, "_session", None)
         headers = client._headers  # noqa: SLF001
-        exchange = _UpstreamExchange(client._transport, url, _typed(headers, encoding))  # noqa: SLF001
+        exchange = _UpstreamExchange(transport, url, _typed(headers, encoding))
     compression = exporter._compression.value  # noqa: SLF001
     if compression not in COMPRESSIONS:
         raise ValueError(f"compression {compression!r}")
-    if _is_plain(url, session):
+    if _is_plain(url, session, transport):
         exchange = PlainExchange(url, _typed(headers, encoding))
     return HttpTransport(
         signal,
@@ -92,13 +95,22 @@ def _typed(headers: Mapping[str, str], encoding: Encoding) -> dict[str, str]:
     return {**kept, "Content-Type": CONTENT_TYPES[encoding], "Accept-Encoding": "identity"}
 
 
-def _is_plain(url: str, session: Any) -> bool:
-    """Return whether a bare connection does what the session would: no TLS, no proxy, no credentials of its own."""
-    import requests  # noqa: PLC0415 - upstream has imported it
+def _is_plain(url: str, session: Any, transport: object) -> bool:
+    """Return whether a bare connection does what upstream would: no TLS, no proxy, no credentials of its own."""
+    parts = urlsplit(url)
+    if parts.scheme != "http" or parts.username is not None:
+        return False
+    if session is None:
+        return type(transport).__module__ == _URLLIB3_MODULE
+    return _is_plain_session(url, session)
+
+
+def _is_plain_session(url: str, session: Any) -> bool:
+    """Return whether a session of requests is as requests makes it, and finds neither proxy nor password for `url`."""
+    import requests  # noqa: PLC0415 - whoever made the session has imported it
     from requests import utils  # noqa: PLC0415
 
-    parts = urlsplit(url)
-    if parts.scheme != "http" or parts.username is not None or type(session) is not requests.Session:
+    if type(session) is not requests.Session:
         return False
     if session.auth or session.proxies or session.params or any(session.hooks.values()) or len(session.cookies):
         return False
@@ -166,8 +178,12 @@ class _UpstreamExchange:
         self._transport.close()
 
     def abandon(self) -> None:
-        """Let the transport open new connections, if it is the one on requests."""
+        """Let the transport open new connections, if it is one of upstream's own."""
         _renew_pools(getattr(self._transport, "_session", None))
+        pool: Any = getattr(self._transport, "_pool", None)
+        if type(pool).__module__ == "urllib3.poolmanager":
+            abandoned.append(pool)
+            self._transport._pool = type(pool)(**pool.connection_pool_kw)  # noqa: SLF001
 
 
 def _renew_pools(session: Any) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from clew.files.folders import make_folder
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -42,7 +44,7 @@ class Bookmarks:
         self._entries[key] = number
         while len(self._entries) > MAX_ENTRIES:
             del self._entries[next(iter(self._entries))]
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self._path.parent)
         temporary = self._path.with_name(f"{self._path.name}.{os.getpid()}.tmp")
         temporary.write_bytes(orjson.dumps(self._entries))
         temporary.replace(self._path)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from clew import schema
+from clew.files.folders import make_folder
 from clew.files.segments import list_names, open_locked, parse_segment_name
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def making_room(folder: Path, policy: RetentionPolicy, segment_bytes: int) -> It
     """
     with contextlib.ExitStack() as held:
         with contextlib.suppress(OSError):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(folder)
             descriptor = held.enter_context(_opened(folder))
             if held.enter_context(_locked(descriptor, wait_s=_LOCK_WAIT_S)):
                 _enforce(folder, descriptor, policy, room=Room(1, segment_bytes), remove=_remove)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from clew import schema
 from clew.files.compression import SUFFIXES, TEMPORARY_SUFFIX, Compression, compress_file
+from clew.files.folders import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -298,7 +299,7 @@ class SegmentWriter:
 
     def _open(self) -> None:
         """Open a new segment and lock it."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self._folder)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         while self._descriptor is None:
             name = segment_name(self._signal, self._service, self._pid, _next_start_us(self._clock))

@@ -84,12 +84,16 @@ def test_age_is_kept_when_a_file_is_first_opened(make_collector: CollectorMaker)
     assert recent.exists()
 
 
-def test_the_largest_request_fits_a_file(make_collector: CollectorMaker) -> None:
-    """A request just under 20 MiB is written whole with the shipped bounds; one over it is refused, not lost."""
+def test_the_largest_request_is_a_line_that_clew_reads(make_collector: CollectorMaker) -> None:
+    """A request just under the bound is written and read whole; one over it is refused at the door."""
     collector = make_collector("files").start()
-    assert 200 == send_logs(collector, 1, records=19, body="y" * MIB)
-    assert 19 == len(collector.bodies())
-    assert send_logs(collector, 2, records=21, body="y" * MIB) in {400, 413}
+    traceback = '  File "app.py", line 7, in f\n' * (MIB // 30)
+    assert 200 == send_logs(collector, 1, records=9, body=traceback)
+    assert send_logs(collector, 2, records=11, body=traceback) in {400, 413}
+    stats = ReadStats()
+    rows = list(read(find_sources([collector.files]), stats))
+    assert [f"1-{index}" for index in range(9)] == [row.message.split()[0] for row in rows if isinstance(row, LogRow)]
+    assert (0, 0, 0) == (stats.torn, stats.foreign, stats.overlong)
 
 
 def test_a_kill_loses_nothing_that_was_acknowledged(make_collector: CollectorMaker) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
@@ -210,6 +211,37 @@ def test_fork(name: str, protocol: str, receiver: Receiver, tmp_path: Path) -> N
     assert len(ending.names) == sum(work_by_process(receiver).values())
     instances = {span.name: span.resource["service.instance.id"] for span in receiver.spans}
     assert instances["parent"] not in [instance for name, instance in instances.items() if "parent" not in name]
+
+
+def test_fork_is_silent(receiver: Receiver, tmp_path: Path) -> None:
+    """A script without threads forks without a warning, and one with a thread is warned where Python does."""
+    ending = Ending(
+        """
+        import threading
+        work("a")
+        time.sleep(0.5)
+        def fork():
+            child = os.fork()
+            if not child:
+                os._exit(0)
+            os.waitpid(child, 0)
+
+        fork()
+        print("with a thread", file=sys.stderr, flush=True)
+        stop = threading.Event()
+        threading.Thread(target=stop.wait).start()
+        fork()
+        stop.set()
+        """,
+        ("a",),
+    )
+    program = tmp_path / "program.py"
+    program.write_text(HEAD + textwrap.dedent(ending.body))
+    with instrumented([sys.executable, program], receiver=receiver, cwd=tmp_path) as process:
+        _, err = process.communicate(timeout=30)
+
+    silent, _, told = err.decode().partition("with a thread\n")
+    assert ("", sys.version_info >= (3, 12)) == (silent, "multi-threaded" in told)
 
 
 def test_sigterm_is_hidden(receiver: Receiver, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import metrics
 
 from clew import diagnostics
-from clew.delivery import metric_state, termination
+from clew.delivery import fork_warning, metric_state, termination
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,5 +133,6 @@ def install(delivery: Delivery) -> None:
     lifecycle = _Lifecycle(delivery)
     atexit.register(lifecycle.at_exit)
     os.register_at_fork(after_in_child=lifecycle.after_fork)
+    fork_warning.install()
     os._exit = lifecycle.exit  # type: ignore[assignment]  # promise: a forked child loses nothing
     termination.install(lifecycle.terminate, lifecycle.flush)

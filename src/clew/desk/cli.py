@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "trace": ("clew.desk.commands.trace", "Show what one request did, over all services."),
     "logs": ("clew.desk.commands.logs", "Show log records, filtered; follow them."),
     "errors": ("clew.desk.commands.errors", "Show what fails, one group for each root cause."),
+    "doctor": ("clew.desk.commands.doctor", "Examine the installation, and send a probe."),
     "report": ("clew.desk.commands.report", "Make an HTML page of latency, errors and slow requests."),
     "retain": ("clew.desk.commands.retain", "Remove old telemetry files."),
     "replay": ("clew.desk.commands.replay", "Post telemetry files to an OTLP endpoint."),

@@ -30,8 +30,10 @@ def install() -> None:
     """Let plain attributes be handled in one step. Idempotent; leaves alone what has changed upstream."""
     if _replaced:
         return
-    _replace(BoundedAttributes, "_set_items", _quick_set_items)
-    _replace(BoundedAttributes, "__setitem__", _quick_set_item)
+    # Before 1.45 attributes of spans and of logs followed different rules, by this flag.
+    if not hasattr(BoundedAttributes(), "_extended_attributes"):
+        _replace(BoundedAttributes, "_set_items", _quick_set_items)
+        _replace(BoundedAttributes, "__setitem__", _quick_set_item)
     _replace(measurement, "_clean_attribute_value", _quick_clean)
     _replace(_view_instrument_match, "_hash_attributes", _quick_hash)
 

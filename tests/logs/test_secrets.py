@@ -16,7 +16,7 @@ from receiver import Receiver
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PROGRAM = Path(__file__).parent / "programs" / "secrets.py"
+PROGRAM = Path(__file__).parent / "programs" / "leaky.py"
 SECRET = "hunter2Xy9Zq0Kw"
 EXPECTED = "[redacted]"
 

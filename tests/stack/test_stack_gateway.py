@@ -183,3 +183,17 @@ def test_agents_find_gateways_by_dns(make_collector: CollectorMaker) -> None:
     made = span("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", error=True)
     assert 200 == post(agent.url, "traces", spans("shop", [made])).status
     wait_until(lambda: len(gateway.spans()) == 1, "the span at the gateway", 60)
+
+
+def test_a_gateway_that_is_asked_to_end_keeps_what_it_was_judging(make_collector: CollectorMaker) -> None:
+    """Traces whose decision was not due at SIGTERM are judged then, and are in the files after the next start."""
+    gateway = make_collector("files", "gateway", OTELCOL_DECISION_WAIT="60s").start()
+    agent = make_collector(
+        "agent", OTELCOL_GATEWAYS=f"[127.0.0.1:{gateway.ports['GATEWAY']}]", OTELCOL_GATEWAY_INSECURE="true"
+    ).start()
+    made = [span(f"{number:032x}", "00f067aa0ba902b7", error=True) for number in range(1, 41)]
+    assert 200 == post(agent.url, "traces", spans("pay", made)).status
+    wait_until(lambda: gateway.metrics().get("otelcol_receiver_accepted_spans", 0) == 40, "the spans at the gateway")
+    gateway.stop()
+    gateway.start()
+    wait_until(lambda: {one["traceId"] for one in gateway.spans()} == {one["traceId"] for one in made}, "all of them")

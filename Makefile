@@ -21,7 +21,7 @@ test: $(VENV)/ready
 test-all: $(VENV)/ready
 	$(PYTEST) -n 2 -m 'not stack'
 
-# Real servers, built with Go once into ~/.cache/clew-stack (about 15 minutes on two cores).
+# Real servers, built with Go once into ~/.cache/clew-stack (about 20 minutes on two cores).
 test-stack: $(VENV)/ready
 	$(BIN)/python tests/stack/stack_build.py
 	$(PYTEST) -m stack tests/stack

@@ -92,6 +92,20 @@ def test_exit(fault: str, records: int, protocol: str, receiver: Receiver, tmp_p
     receiver.stop()
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("way", ["os.kill(os.getpid(), signal.SIGTERM)", "os._exit(5)"])
+def test_sudden_exit(way: str, protocol: str, receiver: Receiver, tmp_path: Path) -> None:
+    """SIGTERM and `os._exit` keep the bound too when the Collector hangs, and the status is what it would be."""
+    receiver.hang(60)
+    body = f"import os, signal\nmake(0, 100)\nprint(time.time(), flush=True)\n{way}\ntime.sleep(30)"
+    status, told, exit_s = end(body, receiver, tmp_path, protocol, OTEL_METRICS_EXPORTER="none")
+
+    assert (5 if "_exit" in way else -signal.SIGTERM) == status
+    assert {"logs": 100, "traces": 100} == stored_records(tmp_path), told
+    assert exit_s <= MAX_EXIT_S
+    receiver.stop()
+
+
 def test_disk_full(receiver: Receiver, tmp_path: Path) -> None:
     """A program whose disk takes no more runs on; what is neither sent nor stored is counted and told at exit."""
     receiver.stop()

@@ -197,15 +197,20 @@ class Delivery:
         self._closed = True
         for lane in self._lanes.values():
             lane.attention = 0
-        self._thread.end()
+        idle = self._thread.end()
         self._worker.take_over(limit + _RESERVE_S)
         self._worker.take_over(limit + _RESERVE_S)  # what a thread had begun to queue when this began
+        if idle:
+            self._close_all()
+        self._tell_dropped()
+
+    def _close_all(self) -> None:
+        """Close files and connections; those that a stuck thread uses are left to the operating system."""
         self._durable.close()
         self.spool.close()
         for lane in self._lanes.values():
             for route in lane.routes:
                 route.close()
-        self._tell_dropped()
 
     def _tell_dropped(self) -> None:
         dropped = [tally for tally in self.counts() if tally.outcome == "dropped"]

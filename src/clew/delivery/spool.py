@@ -32,6 +32,7 @@ _SEGMENTS: Final = 16
 
 _POSITION_SUFFIX: Final = ".position"
 _READ_BYTES: Final = 64 * 1024
+_LOCK_WAIT_S: Final = 0.5
 
 
 class Claim:
@@ -123,11 +124,21 @@ class Spool:
         Raises:
             OSError: If it could not be written.
         """
-        with self._lock:
+        with self._held():
             self._make_room(len(line))
             self._writer(signal).write(line)
             self._known_bytes = (self._known_bytes or 0) + len(line)
             self._scanned_at.pop(signal, None)
+
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[None]:
+        """Hold the lock; a thread whose write hangs with the disk must not hang the one that ends the process."""
+        if not self._lock.acquire(timeout=_LOCK_WAIT_S):
+            raise OSError("another write hangs")
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def claim(self, signal: str) -> Claim | None:
         """Return the oldest segment of `signal` that can be delivered, or None if there is none.

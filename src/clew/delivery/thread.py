@@ -95,10 +95,10 @@ class WorkerThread:
             if left_s <= 0:
                 return False
 
-    def end(self) -> None:
-        """Let it do nothing more; one that is in the middle of a round, stuck or not, is not waited for."""
+    def end(self) -> bool:
+        """Let it do nothing more; return False if it is in the middle of a round, which is not waited for."""
         self._ended = True
-        self._turn.acquire(timeout=_LOOK_S)
+        return self._turn.acquire(timeout=_LOOK_S)
 
     def _run(self) -> None:
         self._suppressed(self._work)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import metrics
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]  # untyped upstream
 
-from clew import __version__, diagnostics, header_capture, instrumentations, otel_variables, settings, versions
+from clew import __version__, diagnostics, instrumentations, otel_variables, repeated_work, settings, versions
 from clew.selection import NAME
 from clew.service_name import guess_service_name
 
@@ -168,7 +168,7 @@ def _wire(auto_instrumentation_version: str | None) -> None:
     _boot.wired = True
     _install_logs(resolved, delivery)
     instrumentations.quiet_asgi(resolved)
-    header_capture.install(settings.process_environment())
+    repeated_work.install(settings.process_environment())
     loading.install(settings.process_environment())
 
 

@@ -115,11 +115,22 @@ class Page:
         """Open a page, wait until an expression is true, and return the seconds that it took."""
         began = time.monotonic()
         self.call("Page.navigate", url=url)
-        while not self.look(f"location.protocol !== 'about:' && document.documentElement !== null && ({until})"):
-            if time.monotonic() - began > timeout_s:
-                raise TimeoutError(f"{until} is not true after {timeout_s} s; {self.complaints()}")
-            time.sleep(0.01)
+        self.wait_until(
+            f"location.href === {json.dumps(url)} && document.documentElement !== null && ({until})", timeout_s
+        )
         return time.monotonic() - began
+
+    def wait_until(self, expression: str, timeout_s: float = 30.0) -> None:
+        """Wait until a JavaScript expression is true.
+
+        Raises:
+            TimeoutError: If it is not; the message says what the console holds.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not self.look(expression):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{expression} is not true after {timeout_s} s; {self.complaints()}")
+            time.sleep(0.01)
 
     def look(self, expression: str) -> Any:
         """Return the value of a JavaScript expression."""
@@ -140,7 +151,7 @@ class Page:
     def show_as(self, *, scheme: str = "light", width: int = 1280, height: int = 900) -> None:
         """Set the colour scheme and the size of the window."""
         features = [{"name": "prefers-color-scheme", "value": scheme}]
-        self.call("Emulation.setEmulatedMedia", features=features)
+        self.call("Emulation.setEmulatedMedia", media="", features=features)
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
     def screenshot(self, *, whole: bool = True) -> bytes:

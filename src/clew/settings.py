@@ -141,7 +141,10 @@ def _key(text: str) -> bytes | None:
 
 
 def _path(text: str) -> Path:
-    return Path(text).expanduser()
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError("must be a folder; the home folder in it cannot be found") from None
 
 
 def _text(text: str) -> str:

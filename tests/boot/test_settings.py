@@ -60,6 +60,14 @@ def test_bad_value_is_told_with_its_variable() -> None:
     ) == resolved.problems
 
 
+def test_home_that_cannot_be_found_is_told() -> None:
+    """A folder under a home that nobody has leaves the default in force."""
+    resolved = Settings.from_mapping({"CLEW_DIR": "~0", "HOME": "/home/someone"})
+
+    told = "CLEW_DIR must be a folder; the home folder in it cannot be found, got '~0'; using $XDG_STATE_HOME/clew"
+    assert (Path("/home/someone/.local/state/clew"), (told,)) == (resolved.folder, resolved.problems)
+
+
 @given(st.dictionaries(st.sampled_from([item.name for item in settings.VARIABLES]), st.text(max_size=20)))
 def test_no_environment_raises(environ: dict[str, str]) -> None:
     """Whatever the variables hold, the settings are made."""

@@ -72,7 +72,7 @@ def test_batch_size(receiver: Receiver, tmp_path: Path) -> None:
 
 
 def test_overflow(tmp_path: Path) -> None:
-    """Past OTEL_BSP_MAX_QUEUE_SIZE the newest are dropped, each counted; a durable record is dropped from disk too."""
+    """Past OTEL_BSP_MAX_QUEUE_SIZE the newest are dropped and counted, but a durable record stays on disk."""
     delivery = make_delivery(tmp_path, environ={"OTEL_BSP_MAX_QUEUE_SIZE": "100", "OTEL_BLRP_MAX_QUEUE_SIZE": "1"})
     delivery._thread.start = lambda: False
 
@@ -81,9 +81,9 @@ def test_overflow(tmp_path: Path) -> None:
     delivery.put_log(make_entry())
     delivery.put_log(make_entry("too many", ERROR))
 
-    assert {("traces", "dropped", "queue_full"): 50, ("logs", "dropped", "queue_full"): 1} == outcomes(delivery)
+    assert {("traces", "dropped", "queue_full"): 50, ("logs", "spooled", ""): 1} == outcomes(delivery)
     assert {"logs": 1, "traces": 100, "metrics": 0} == delivery.queue_depths()
-    assert {} == stored_records(tmp_path)
+    assert {"logs": 1} == stored_records(tmp_path)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -41,6 +41,10 @@ _RESERVE_PER_RECORD_S: Final = 20e-6
 """Time kept back at exit for storing what could not be sent: twice what a record takes here."""
 
 
+def _no_reserve_s() -> float:
+    return 0.0
+
+
 class Delivery:
     """Takes records from any thread and brings them to the Collector or the disk; one for each process.
 
@@ -98,8 +102,6 @@ class Delivery:
     def _encode_line(self, entry: LogEntry) -> bytes:
         return encode("logs", "json", (entry,), self._redact).payload
 
-    # What callers do.
-
     def put_log(self, entry: LogEntry) -> None:
         """Queue a log record; an entry of `CLEW_DURABLE_LEVEL` or above is on disk when this returns. Never blocks."""
         lane = self._logs
@@ -128,9 +130,7 @@ class Delivery:
             self._store_late(lane, item)
             return False
         if len(lane.queue) >= lane.batching.queue_size:
-            self.tallies.add(lane.signal, "dropped", 1, reasons.QUEUE_FULL)
-            if lane.signal == "logs":
-                self._durable.release((item,))
+            self._overflow(lane, item)
             return False
         if not self._thread.is_running:
             self._start(lane)
@@ -138,6 +138,13 @@ class Delivery:
             lane.attention = lane.batching.queue_size
             self._thread.rouse()
         return True
+
+    def _overflow(self, lane: Lane, item: Any) -> None:
+        """Count a record that the queue has no room for; a durable one stays on disk for the next process."""
+        if lane.signal == "logs" and item.uid is not None:
+            self.tallies.add(lane.signal, "spooled", 1)
+        else:
+            self.tallies.add(lane.signal, "dropped", 1, reasons.QUEUE_FULL)
 
     def _start(self, lane: Lane) -> None:
         """Start the thread; where none can be had, try again after the next batch."""
@@ -157,7 +164,7 @@ class Delivery:
         """Deliver or store everything queued so far; return whether that was done within `timeout_s`."""
         return self._flush(time.monotonic() + timeout_s)
 
-    def _flush(self, deadline: float, reserve_s: Callable[[], float] = float) -> bool:
+    def _flush(self, deadline: float, reserve_s: Callable[[], float] = _no_reserve_s) -> bool:
         return not self._is_pending() or self._thread.flush(deadline, reserve_s)
 
     def _reserve_s(self) -> float:
@@ -167,8 +174,6 @@ class Delivery:
 
     def _is_pending(self) -> bool:
         return any(lane.queue or lane.in_flight for lane in self._lanes.values())
-
-    # The end.
 
     def shutdown(self, timeout_s: float) -> bool:
         """Flush for a provider that was shut down; what comes later is still taken.
@@ -228,8 +233,6 @@ class Delivery:
         self.spool.abandon()
         self._durable.abandon()
         self._renew()
-
-    # What it is told about itself, and tells.
 
     @property
     def is_used(self) -> bool:

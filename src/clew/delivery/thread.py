@@ -86,7 +86,8 @@ class WorkerThread:
             return True
         done = allocate_lock()
         done.acquire()
-        self._flushes.append((deadline - reserve_s(), done.release))
+        # Its own waits end a little before ours, so that it is there to store what it could not send.
+        self._flushes.append((deadline - reserve_s() - _LOOK_S, done.release))
         self.rouse()
         while True:
             left_s = deadline - time.monotonic() - reserve_s()

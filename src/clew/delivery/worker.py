@@ -56,8 +56,10 @@ class Worker:
         for lane in self._lanes:
             if drain or lane.is_due(time.monotonic()):
                 self._empty(lane, deadline)
+            if self.stopped:
+                return 0.0
             lane.attention = lane.batching.batch_size
-        if drain or self.stopped:
+        if drain:
             return 0.0
         replayed = self._replay()
         if time.monotonic() >= self._house_at:

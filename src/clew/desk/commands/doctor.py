@@ -11,6 +11,7 @@ import click
 from clew import settings
 from clew.desk import options, plain, terminal
 from clew.desk.query import counted
+from clew.schema import SIGNALS
 
 if TYPE_CHECKING:
     from clew.desk.doctor.findings import Finding
@@ -20,7 +21,7 @@ _COLOURS: Final = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
 @click.command
-@click.option("--endpoint", metavar="URL", help="Probe this one, instead of OTEL_EXPORTER_OTLP_ENDPOINT.")
+@click.option("--endpoint", metavar="URL", help="Probe this one, instead of those of OTEL_EXPORTER_OTLP_*.")
 @click.option("--offline", is_flag=True, help="Speak to no endpoint, and send no probe.")
 @click.option(
     "--timeout",
@@ -45,7 +46,8 @@ def doctor(*, endpoint: str | None, offline: bool, timeout: str, as_data: bool) 
     timeout_s = options.parsed("--timeout", settings.duration_s, timeout) or DEFAULT_TIMEOUT_S
     environ = dict(settings.process_environment())
     if endpoint:
-        environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = endpoint
+        own = {f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT": "" for signal in SIGNALS}
+        environ |= {**own, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
     findings = []
     for finding in examine(environ, is_online=not offline, timeout_s=timeout_s):
         findings.append(finding)

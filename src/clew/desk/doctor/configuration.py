@@ -40,10 +40,15 @@ class Target:
     client_key: str = field(default="", repr=False)
 
     @property
+    def place(self) -> str:
+        """Host and port as an address has them."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
     def shown(self) -> str:
         """The endpoint without its user."""
         scheme = "grpc" if self.protocol == "grpc" else "http"
-        return f"{scheme}{'s' * self.is_secure}://{self.host}:{self.port}{self.path}"
+        return f"{scheme}{'s' * self.is_secure}://{self.place}{self.path}"
 
     def secrets(self) -> tuple[str, ...]:
         """Return what may not be shown."""
@@ -159,5 +164,5 @@ def examine_protocols(targets: list[Target]) -> Iterator[Finding]:
             found = f"{target.signal} go by {target.protocol} to port {target.port}, where Collectors take {expected}"
             yield warning("protocol", found, f"set OTEL_EXPORTER_OTLP_PROTOCOL={wanted}, or leave it unset")
     if targets:
-        told = ", ".join(dict.fromkeys(f"{target.protocol} to {target.host}:{target.port}" for target in targets))
+        told = ", ".join(dict.fromkeys(f"{target.protocol} to {target.place}" for target in targets))
         yield ok("protocol", told)

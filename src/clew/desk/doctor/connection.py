@@ -39,7 +39,7 @@ def connected(target: Target, timeout_s: float) -> Iterator[socket.socket]:
 
 
 def _reach(target: Target, timeout_s: float) -> socket.socket:
-    place = f"{target.host}:{target.port}"
+    place = target.place
     try:
         return socket.create_connection((target.host, target.port), timeout=timeout_s)
     except socket.gaierror:
@@ -73,13 +73,11 @@ def _shake_hands(plain: socket.socket, target: Target) -> ssl.SSLSocket:
     except TimeoutError:
         raise StepError("TLS", "the other side does not answer the TLS handshake", _plain_cure(target)) from None
     except OSError as error:
-        raise StepError(
-            "TLS", f"no TLS at {target.host}:{target.port}: {_reason(error)}", _plain_cure(target)
-        ) from None
+        raise StepError("TLS", f"no TLS at {target.place}: {_reason(error)}", _plain_cure(target)) from None
 
 
 def _plain_cure(target: Target) -> str:
-    return f"if it has no TLS, write http://{target.host}:{target.port} in OTEL_EXPORTER_OTLP_ENDPOINT"
+    return f"if it has no TLS, write http://{target.place} in OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
 def _reason(error: BaseException) -> str:

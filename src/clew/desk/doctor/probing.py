@@ -8,6 +8,7 @@ import threading
 import time
 from email.utils import parsedate_to_datetime
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from clew import settings
@@ -89,7 +90,7 @@ def _examine(target: Target, probe: Probe, timeout_s: float) -> Iterator[Finding
     """Go step by step towards one endpoint, as far as it goes."""
     try:
         with connected(target, timeout_s) as connection:
-            yield ok("endpoint", f"{target.host}:{target.port} is reached{', with TLS' * target.is_secure}")
+            yield ok("endpoint", f"{target.place} is reached{', with TLS' * target.is_secure}")
             answer = _call(target, probe, timeout_s) if target.protocol == "grpc" else _post(target, probe, connection)
         yield from _judge(target, answer)
     except StepError as error:
@@ -127,7 +128,7 @@ def _post(target: Target, probe: Probe, connection: Any) -> _Answer:
 def _speech_cure(target: Target) -> str:
     """Say what else may listen there."""
     port = f"if port {target.port} takes gRPC: OTEL_EXPORTER_OTLP_PROTOCOL=grpc"
-    return port if target.is_secure else f"{port}; if it has TLS: https://{target.host}:{target.port}"
+    return port if target.is_secure else f"{port}; if it has TLS: https://{target.place}"
 
 
 def _skew_s(date: str | None, now_s: float) -> float | None:
@@ -149,7 +150,7 @@ def _call(target: Target, probe: Probe, timeout_s: float) -> _Answer:
     settings.process_environment().setdefault("GRPC_VERBOSITY", "NONE")
     import grpc  # noqa: PLC0415 - slow to import, and only gRPC needs it
 
-    place = f"{target.host}:{target.port}"
+    place = target.place
     channel = (
         grpc.secure_channel(place, _credentials(grpc, target)) if target.is_secure else grpc.insecure_channel(place)
     )
@@ -175,8 +176,6 @@ def _credentials(grpc: Any, target: Target) -> Any:
 
 
 def _content(path: str) -> bytes | None:
-    from pathlib import Path  # noqa: PLC0415 - likewise
-
     return Path(path).read_bytes() if path else None
 
 

@@ -100,7 +100,7 @@ def _heat(periods: tuple[Period, ...]) -> Chart:
     names = [_band(level) for level in bands]
     trace = {
         "type": "heatmap",
-        "x": [_middle(period) for period in periods],
+        "x": [*(_moment(period.start_ns) for period in periods), _moment(periods[-1].start_ns + periods[-1].width_ns)],
         "y": list(bands),
         "z": grid,
         "text": [[name] * len(periods) for name in names],
@@ -129,7 +129,7 @@ def _throughput(periods: tuple[Period, ...]) -> Chart:
     failed = [period.latency.errors / seconds for period in periods]
     good = [(period.latency.count - period.latency.errors) / seconds for period in periods]
     rates = [period.latency.error_rate if period.latency.count else None for period in periods]
-    bar = {"type": "bar", "x": times, "hovertemplate": "%{y:.3~g}/s"}
+    bar = {"type": "bar", "x": times, "width": 920 * seconds, "hovertemplate": "%{y:.3~g}/s"}
     traces = (
         {**bar, "name": "ok", "y": good},
         {**bar, "name": "failed", "y": failed},
@@ -148,7 +148,6 @@ def _throughput(periods: tuple[Period, ...]) -> Chart:
     layout = {
         "xaxis": _time_axis(periods),
         "barmode": "stack",
-        "bargap": 0.08,
         "hovermode": "x unified",
         "yaxis": {"title": {"text": "requests a second"}, "rangemode": "tozero"},
         "yaxis2": {

@@ -168,7 +168,7 @@ def examples(found: tuple[Example, ...], links: Links, kind: str) -> Markup:
             "tr",
             tag("td", _clock(example.start_ns), class_="time"),
             tag("td", example.service),
-            tag("td", example.name),
+            tag("td", example.name, class_="operation"),
             _number(example.duration_ns, format_duration(example.duration_ns), is_bad=example.is_failed),
             tag("td", links.link(example.correlation_id or example.trace_id, example.trace_id)),
         )

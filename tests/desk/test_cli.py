@@ -27,6 +27,7 @@ READERS = {
     "logs": ("logs",),
     "trace": ("trace", "order-4711"),
     "errors": ("errors",),
+    "report": ("report", "--output", "-"),
     "replay": ("replay", "--endpoint", "http://127.0.0.1:1", "--patience", "0"),
 }
 """Commands that read telemetry files, with what else they need."""

@@ -322,6 +322,7 @@ class TestTargets:
         [
             ({}, "http://localhost:4318/v1/logs"),
             ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4317"}, "grpc://c:4317"),
+            ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://[::1]:4317"}, "grpc://[::1]:4317"),
             ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://c/otlp/"}, "https://c:443/otlp/v1/logs"),
             ({"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://c:1/x"}, "http://c:1/x"),
             ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "grpc://localhost:4317"),

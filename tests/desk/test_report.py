@@ -5,6 +5,7 @@ from __future__ import annotations
 import html.parser
 import json
 import re
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -275,6 +276,18 @@ class TestCommand:
 
         assert (6, 3, 4) == (data["analysis"]["spans"], data["analysis"]["requests"]["count"], data["log_records"])
         assert ["payments.gateway.CardDeclined"] == [group["type"] for group in data["error_groups"]]
+
+    def test_plotly_is_missing(
+        self, clew: Callable[..., Outcome], shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Without plotly one line says what to install; the numbers can be had all the same."""
+        monkeypatch.setitem(sys.modules, "plotly", None)
+
+        outcome = clew("report", shop, "-o", tmp_path / "out.html")
+
+        assert (1, "") == (outcome.status, outcome.out)
+        assert "pip install 'clew-opentelemetry[report]'" in outcome.err
+        assert 0 == clew("report", shop, "--json").status
 
     @pytest.mark.parametrize("content", [b"", b"\x00\x01" * 5000, b"{" * 100])
     def test_nothing_to_tell(self, clew: Callable[..., Outcome], tmp_path: Path, content: bytes) -> None:

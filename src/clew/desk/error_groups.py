@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -125,7 +126,7 @@ class _Grouping:
     """Failures on their way into groups: by request while the request may go on, then by cause."""
 
     def __init__(self) -> None:
-        self._requests: dict[str, list[Failure]] = {}
+        self._requests: OrderedDict[str, list[Failure]] = OrderedDict()  # a dict takes ever longer to find its first
         self._trace_of: dict[str, str] = {}
         self._tallies: dict[str, _Tally] = {}
         self._told_in: dict[str, str] = {}

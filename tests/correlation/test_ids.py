@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import re
+import subprocess
+import sys
 import uuid
 from pathlib import Path
 
@@ -143,3 +145,20 @@ def test_a_key_decides_every_trace_id() -> None:
 
     assert 3 == len(derived)
     assert int(chosen, 16) == ids.derive_trace_id(chosen)
+
+
+def test_forked_children_make_ids_of_their_own() -> None:
+    """No two of a process and its forked children make the same trace ID or span ID."""
+    program = (
+        "import os\n"
+        "from clew.correlation.ids import new_span_id, new_trace_id\n"
+        "for _ in range(3):\n"
+        "    if os.fork() == 0:\n"
+        "        break\n"
+        "else:\n"
+        "    for _ in range(3):\n"
+        "        os.wait()\n"
+        "print(new_trace_id(), new_span_id(), flush=True)\n"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, check=True, timeout=60)
+    assert len(set(done.stdout.split())) == 8

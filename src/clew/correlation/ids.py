@@ -25,7 +25,7 @@ _AMAZON_ROOT: Final = re.compile(r"(?:^|;)\s*Root=1-([0-9a-fA-F]{8})-([0-9a-fA-F
 _AMAZON_MAX_LENGTH: Final = 1024
 _VERSION_TOP_BIT: Final = 8 << 76
 
-_chance: Final = random.Random()  # noqa: S311 - span IDs are no secrets
+_chance: Final = random.Random()  # noqa: S311 - IDs are no secrets
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_chance.seed)
 
@@ -84,14 +84,14 @@ def amazon_root(raw: str) -> int | None:
 def new_trace_id() -> int:
     """Return a random trace ID that is not shaped like a UUID.
 
-    The chance comes from the operating system: neither a seeded `random` nor a fork makes two alike, and the
-    program's own sequence of `random` stays what it was.
+    Neither a seeded `random` nor a fork makes two alike, and the program's own sequence of `random` stays what it was.
+    The operating system is asked once a process: on some machines that takes longer than all else about a span.
     """
-    return reshape(int.from_bytes(os.urandom(16), "big")) or 1
+    return reshape(_chance.getrandbits(128)) or 1
 
 
 def new_span_id() -> int:
-    """Return a random span ID; unique inside its trace is enough, so a generator of our own is."""
+    """Return a random span ID."""
     return _chance.getrandbits(64) or 1
 
 

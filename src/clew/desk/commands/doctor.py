@@ -16,7 +16,7 @@ from clew.schema import SIGNALS
 if TYPE_CHECKING:
     from clew.desk.doctor.findings import Finding
 
-DEFAULT_TIMEOUT_S: Final = 3.0
+DEFAULT_TIMEOUT_S: Final = 2.0
 _COLOURS: Final = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from clew.desk.doctor.findings import Finding
 
 
-def examine(environ: Mapping[str, str], *, is_online: bool = True, timeout_s: float = 3.0) -> Iterator[Finding]:
+def examine(environ: Mapping[str, str], *, is_online: bool = True, timeout_s: float = 2.0) -> Iterator[Finding]:
     """Look at everything; findings come as they are made, each once.
 
     Args:

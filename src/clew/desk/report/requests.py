@@ -87,6 +87,7 @@ class Requests:
     def __init__(self) -> None:
         self._records: dict[str, _Records] = {}
         self._key_of: dict[str, str] = {}
+        self._has_untraced = False
 
     @property
     def is_empty(self) -> bool:
@@ -105,6 +106,7 @@ class Requests:
             return
         self._records.setdefault(key, _Records(correlation_id or trace_id))
         self._key_of[key] = key
+        self._has_untraced |= not trace_id
         if correlation_id:
             self._key_of.setdefault(correlation_id, key)
 
@@ -121,7 +123,7 @@ class Requests:
         """
         trace_id = row.trace_id
         key = self._key_of.get(trace_id) if trace_id else None
-        if key is None:
+        if key is None and (not trace_id or self._has_untraced):
             by_correlation = self._key_of.get(row.correlation_id)
             key = by_correlation if not trace_id or by_correlation == row.correlation_id else None
         if key is not None:

@@ -64,7 +64,7 @@ _root: ContextVar[_Root | None] = ContextVar("clew_root", default=None)
 class CorrelationIdGenerator(IdGenerator):
     """The tracer's own ID generator, except for the trace ID of a root span that belongs to a request.
 
-    Where the tracer has the SDK's default one, IDs come from the operating system instead of the program's `random`.
+    Where the tracer has the SDK's default one, IDs come from a generator of ours instead of the program's `random`.
     No ID of ours is shaped like a UUID.
     """
 

@@ -51,7 +51,16 @@ ENDINGS = {
     "an unhandled exception": Ending('work("a"); raise SystemExit("no")', ("a",), 1),
     "os._exit": Ending('work("a"); os._exit(4)', ("a",), 4),
     "SIGTERM": Ending('work("a"); os.kill(os.getpid(), signal.SIGTERM); time.sleep(9)', ("a",), -signal.SIGTERM),
-    "SIGINT": Ending('work("a"); os.kill(os.getpid(), signal.SIGINT); time.sleep(9)', ("a",), -signal.SIGINT),
+    "SIGINT": Ending(
+        """
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever a shell in the background has made of it
+        work("a")
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(9)
+        """,
+        ("a",),
+        -signal.SIGINT,
+    ),
     "SIGTERM, handled and raised again": Ending(
         """
         def again(signum, frame):

@@ -6,10 +6,9 @@ import atexit
 import contextlib
 import os
 import sys
-import threading
 import time
 from _thread import allocate_lock, start_new_thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import metrics
 
@@ -22,6 +21,10 @@ if TYPE_CHECKING:
     from clew.delivery.pipeline import Delivery
 
 
+_GRACE_S: Final = 0.5
+"""How much longer than the shutdown timeout the end of delivery is waited for; then the process ends without it."""
+
+
 class _Lifecycle:
     """One process's `Delivery` and how it is brought to its end, once."""
 
@@ -30,18 +33,23 @@ class _Lifecycle:
         self._timeout_s = delivery.settings.shutdown_timeout_s
         self._exit: Callable[[int], Any] = os._exit
         self._closing = False
+        self._ended = allocate_lock()
         self._die: Callable[[], object] | None = None
 
-    def close(self) -> None:
-        """Collect the last metrics and end delivery, once, in no more than the shutdown timeout."""
+    def _begins(self) -> bool:
+        """Return whether the caller is the one to close.
+
+        Asked on the thread that the end was announced to, before another does the work: a second announcement, such as
+        SIGTERM during `os._exit`, must find that it is under way.
+        """
         if self._closing:
-            return
+            return False
         self._closing = True
-        self._close()
-        if self._die is not None and threading.get_ident() == threading.main_thread().ident:
-            self._die()
+        self._ended.acquire(blocking=False)
+        return True
 
     def _close(self) -> None:
+        """Collect the last metrics and end delivery, in no more than the shutdown timeout."""
         deadline = time.monotonic() + self._timeout_s
         try:
             if not self._delivery.metrics_ended:
@@ -49,11 +57,16 @@ class _Lifecycle:
             self._delivery.close(max(0.0, deadline - time.monotonic()))
         except Exception as error:  # noqa: BLE001 - the process ends as it would without us
             diagnostics.report("exit", f"delivery did not end well: {type(error).__name__}: {error}")
+        finally:
+            self._ended.release()
 
     def at_exit(self) -> None:
         """Close when the interpreter ends; a program that Ctrl-C ended still dies of SIGINT."""
         interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt and not hasattr(sys, "ps1")
-        self.close()
+        if self._begins():
+            self._close()
+        if self._die is not None:
+            self._die()
         if interrupted:
             # What executes source text meanwhile, as making a dataclass does, lets the interpreter forget that it was
             # interrupted; this reminds it (run_eval_code_obj in CPython's pythonrun.c).
@@ -66,10 +79,10 @@ class _Lifecycle:
         Another thread closes: the code that the signal interrupted may hold a lock that closing needs. Where it
         interrupted closing itself, that ends first.
         """
-        if self._closing:
+        if not self._begins():
             self._die = die
             return
-        self._in_thread(self.close)
+        self._in_thread(self._close)
         die()
 
     def flush(self) -> None:
@@ -95,17 +108,20 @@ class _Lifecycle:
         except RuntimeError:
             call()
             return
-        done.acquire(timeout=self._timeout_s + 0.5)
+        done.acquire(timeout=self._timeout_s + _GRACE_S)
 
     def exit(self, status: int) -> None:
         """Stand in for `os._exit`: it leaves atexit out, and whatever is queued would go with it."""
-        if self._delivery.is_used or metric_state.has_measurements(metrics.get_meter_provider()):
-            self._in_thread(self.close)
+        used = self._delivery.is_used or metric_state.has_measurements(metrics.get_meter_provider())
+        if used and self._begins():
+            self._in_thread(self._close)
+        elif used:
+            self._ended.acquire(timeout=self._timeout_s + _GRACE_S)
         self._exit(status)
 
     def after_fork(self) -> None:
         """Start clean in a forked child."""
-        self._closing, self._die = False, None
+        self._closing, self._die, self._ended = False, None, allocate_lock()
         diagnostics.forget()
         try:
             metric_state.reset(metrics.get_meter_provider())

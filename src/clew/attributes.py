@@ -1,9 +1,8 @@
 """Upstream's handling of attributes, at the speed of a dict where there is nothing to clean, bound or cut.
 
-Each span, event, link and measurement cleans each value through several Python calls, and each measurement hashes them
-through several more: two fifths of what a span costs and half of what a measurement does. The results are the same;
-whatever
-is not plain goes upstream's own way.
+Each span, event, link and measurement cleans each value through several Python calls, and each measurement hashes
+them through several more: two fifths of what a span costs and half of what a measurement does. The results are the
+same; whatever is not plain goes upstream's own way.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The entry points, and the list of what is wired to what when a program starts.
 
 `opentelemetry-instrument` calls, in this order: the distribution, the configurator, `join`, each instrumentation
-through the
-distribution, `finish`. Whatever fails here leaves the program without telemetry and one line on stderr.
+through the distribution, `finish`. Whatever fails here leaves the program without telemetry and one line on stderr.
 """
 
 from __future__ import annotations
@@ -92,8 +91,7 @@ def join() -> None:
     """Add correlation and log capture to providers that another distribution has configured.
 
     Runs before the instrumentations whoever was chosen; does nothing where Clew configured, or where the user named
-    another
-    distribution or configurator.
+    another distribution or configurator.
     """
     environ = settings.process_environment()
     chosen = {environ.get("OTEL_PYTHON_DISTRO", NAME), environ.get("OTEL_PYTHON_CONFIGURATOR", NAME)}

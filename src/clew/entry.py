@@ -1,8 +1,8 @@
 """The plain forms in which telemetry goes from the hooks to delivery.
 
 The hooks run on the application's threads and make the least that is safe to look at later on another thread: no
-reference to
-the record, its arguments, an exception or a frame is kept, so nothing lives longer than it would without Clew.
+reference to the record, its arguments, an exception or a frame is kept, so nothing lives longer than it would without
+Clew.
 """
 
 from __future__ import annotations
@@ -37,8 +37,7 @@ class ExceptionEntry(NamedTuple):
     """An exception as it was when it was logged.
 
     `type` is qualified by its module (builtins are not), `message` is `str(exception)`, `stacktrace` is the text of
-    the full chain,
-    `fingerprint` is the stable hash of the canonical text or None where none could be made.
+    the full chain, `fingerprint` is the stable hash of the canonical text or None where none could be made.
     """
 
     type: str
@@ -51,14 +50,10 @@ class LogEntry(NamedTuple):
     """One log record between the call that made it and delivery.
 
     `attributes` are the caller's own, sanitised; `delivery` adds those that follow from the other fields (`code.*`,
-    `thread.*`,
-    `exception.*`, `correlation.id`). IDs are 0 where there is no span. `uid` is None until the record is stored or
-    sent.
-    `scope` is the logger's name, or a `Scope` where a record was made through the OpenTelemetry API with one.
-    `observed_ns` is when
-    it was seen, None where that is `time_ns`; `time_ns` is 0 where the API was not told. `dropped_attributes` counts
-    what the
-    SDK's limits cut off.
+    `thread.*`, `exception.*`, `correlation.id`). IDs are 0 where there is no span. `uid` is None until the record is
+    stored or sent. `scope` is the logger's name, or a `Scope` where a record was made through the OpenTelemetry API
+    with one. `observed_ns` is when it was seen, None where that is `time_ns`; `time_ns` is 0 where the API was not
+    told. `dropped_attributes` counts what the SDK's limits cut off.
     """
 
     time_ns: int

@@ -9,8 +9,7 @@
     └── MissingExtraError           a command needs a package that is not installed
 
 Each carries a slug; docs/reference/errors.md explains it under that heading. Only `clew.desk.cli` turns an error into
-an
-exit status. The runtime half raises none of these into the application.
+an exit status. The runtime half raises none of these into the application.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Call back when the program imports a module, without a trace in what the program sees.
 
 An instrumentation that is loaded when its library is, and not before, costs nothing in a program that does not use
-the library. The
-module, its spec and its loader stay as they are; a traceback out of the module shows no frame of ours, since
-the interpreter drops a run of frames of the import system, and ours says that it belongs there.
+the library. The module, its spec and its loader stay as they are; a traceback out of the module shows no frame of
+ours, since the interpreter drops a run of frames of the import system, and ours says that it belongs there.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Which of the installed instrumentations are loaded, when, and with what.
 
 Upstream imports every library that has an instrumentation installed, used or not, and lets one that fails take the
-rest with it.
-Here each waits until the program imports its library, and fails alone.
+rest with it. Here each waits until the program imports its library, and fails alone.
 """
 
 from __future__ import annotations
@@ -143,8 +142,8 @@ def _instrument_django(module: Any, entry_point: EntryPoint, options: Mapping[st
     """Put upstream's middleware in front while Django builds a request handler, and take it out of the settings again.
 
     Upstream edits the settings when the process starts, which makes empty ones of them where `manage.py` has yet to
-    choose. When a handler loads its
-    middleware the settings are the program's own; afterwards they are again what the program wrote.
+    choose. When a handler loads its middleware the settings are the program's own; afterwards they are again what the
+    program wrote.
     """
     woven = _DjangoMiddleware(entry_point, options)
     function = weave(module.BaseHandler.load_middleware, before=woven.insert, after=woven.remove)

@@ -1,9 +1,8 @@
 """Choose Clew where several distributions are installed: imported by `opentelemetry-instrument` in its own process.
 
 Upstream takes whichever distribution its package metadata lists first. The command imports the modules of the entry
-point group
-`opentelemetry_environment_variables` before it starts the program, which is the only moment to make the choice firm. It
-must stay free of imports: it runs in every start.
+point group `opentelemetry_environment_variables` before it starts the program, which is the only moment to make the
+choice firm. It must stay free of imports: it runs in every start.
 """
 
 from __future__ import annotations

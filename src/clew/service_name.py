@@ -20,8 +20,7 @@ def guess_service_name(command: list[str], folder: Path) -> str:
     """Guess the name from the command line, interpreter first, and the folder that it was started in.
 
     A server is named after the application that it loads, a module after its package, a script after its file; a name
-    that says
-    nothing, such as `main` or `wsgi`, gives way to the package or folder round it.
+    that says nothing, such as `main` or `wsgi`, gives way to the package or folder round it.
     """
     arguments = _without_interpreter(command)
     if not arguments:

@@ -1,8 +1,7 @@
 """Which OpenTelemetry packages are installed, and whether they fit each other.
 
 Upstream pins its packages to each other exactly; an index that lacks one, or a `--no-deps`, leaves a set that fails
-when it
-is imported, or later inside a request. Told here in one line, with the packages and the cure.
+when it is imported, or later inside a request. Told here in one line, with the packages and the cure.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """The SDK's own span metrics, `otel.sdk.span.started` and `otel.sdk.span.live`, at a tenth of their cost.
 
 Upstream records three measurements for each span, 8 µs apiece, so they are off by default there. Here a span moves
-two counters and
-the metrics are observed when they are collected: the same names, units and attributes (semantic conventions,
-"OpenTelemetry SDK metrics"), on by default.
+two counters and the metrics are observed when they are collected: the same names, units and attributes (semantic
+conventions, "OpenTelemetry SDK metrics"), on by default.
 """
 
 from __future__ import annotations

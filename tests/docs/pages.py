@@ -3,7 +3,7 @@
 A `python`, `text` or `ini` block whose first line is a comment with a file's name is that file.
 A `console` block holds commands after `$ `, each followed by what it prints; a line `...` stands for any lines.
 A command without output shown may print anything; its exit status has to be 0.
-Port 8000 becomes a free one, `pip` and `make` only check that what is asked for is there.
+Port 8000 becomes a free one, `pip` and `make` only check that what is asked for is there; `make demo` runs the demo.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ _VALUES: Final = (
 
 _SHELL = r"""
 pip() { python "$REQUIREMENTS" "$@"; }
-make() { command make --no-print-directory -n -C "$ROOT" "$@" >/dev/null; }
+make() {
+  command make --no-print-directory -n -C "$ROOT" "$@" >/dev/null || return
+  if [ "$1" = demo ]; then clew demo; fi
+}
 serving() {
   for _ in $(seq 300); do
     (: </dev/tcp/127.0.0.1/"$PORT") 2>/dev/null && return
@@ -81,7 +84,8 @@ def files(text: str) -> dict[str, str]:
 
 def commands(text: str) -> list[Command]:
     """Return the commands of a page in order."""
-    parts = (part for kind, body in blocks(text) if kind == "console" for part in re.split(r"^\$ ", body, flags=re.M)[1:])
+    typed = "\n".join(body for kind, body in blocks(text) if kind == "console")
+    parts = re.split(r"^\$ ", typed, flags=re.MULTILINE)[1:]
     return [Command(_continued(part)[0], _continued(part)[1]) for part in parts]
 
 
@@ -99,7 +103,13 @@ def run(text: str, folder: Path) -> list[Outcome]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(body.replace("8000", port))
     typed = [command.text.replace("8000", port) for command in commands(text)]
-    environ = {**clean_environment(folder), "PORT": port, "ROOT": str(ROOT), "REQUIREMENTS": str(Path(__file__).with_name("requirements.py")), "COLUMNS": "110"}
+    environ = {
+        **clean_environment(folder),
+        "PORT": port,
+        "ROOT": str(ROOT),
+        "REQUIREMENTS": str(Path(__file__).with_name("requirements.py")),
+        "COLUMNS": "110",
+    }
     script = "\n".join([_SHELL, *(_step(number, command) for number, command in enumerate(typed)), _end()])
     with subprocess.Popen(
         ["bash"],
@@ -122,7 +132,7 @@ def _step(number: int, command: str) -> str:
 
 
 def _end() -> str:
-    return "left=$(jobs -p); [ -z \"$left\" ] || kill $left\nwait 2>/dev/null"
+    return 'left=$(jobs -p); [ -z "$left" ] || kill $left\nwait 2>/dev/null'
 
 
 def _outcomes(typed: list[str], printed: str) -> list[Outcome]:

@@ -1,4 +1,4 @@
-"""Stand in for pip on executed pages: `python requirements.py install NAME[EXTRA]...` fails for what is not installed."""
+"""Stand in for pip on executed pages: `requirements.py install NAME[EXTRA]...` fails for what is not installed."""
 
 from __future__ import annotations
 

@@ -6,9 +6,9 @@ import re
 
 import click
 import pytest
+from pages import ROOT
 
 from clew.desk.cli import clew as group
-from pages import ROOT
 
 
 def _commands(parent: click.Group, context: click.Context, prefix: str = "") -> dict[str, click.Command]:

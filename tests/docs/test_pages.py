@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pytest
-
 from pages import ROOT, blocks, commands, files, run, shows
 
 _PAGES = [
@@ -65,7 +64,7 @@ def test_how_tos_end_with_verify() -> None:
         if path.parent.name == "how-to" and path.stem not in {"security", "troubleshooting"}
     }
 
-    assert dict.fromkeys(ends, ["Verify", "If it does not"]) == ends
+    assert {stem: ["Verify", "If it does not"] for stem in ends} == ends
 
 
 @pytest.mark.parametrize(

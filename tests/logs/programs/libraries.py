@@ -21,9 +21,15 @@ def drive_structlog():
 def structlog_native():
     import structlog
 
-    structlog.configure(processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level,
-        structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer(sort_keys=True)],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(sort_keys=True),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+    )
     structlog.contextvars.bind_contextvars(ctx="c")
     drive_structlog()
 
@@ -45,7 +51,9 @@ def structlog_dropped():
             raise structlog.DropEvent
         return event
 
-    structlog.configure(processors=[drop, structlog.processors.JSONRenderer()], logger_factory=structlog.WriteLoggerFactory())
+    structlog.configure(
+        processors=[drop, structlog.processors.JSONRenderer()], logger_factory=structlog.WriteLoggerFactory()
+    )
     log = structlog.get_logger()
     log.info("dropped")
     log.info("event one", user=7)
@@ -67,29 +75,52 @@ def structlog_fails():
 def structlog_stdlib():
     import structlog
 
-    structlog.configure(processors=[structlog.stdlib.filter_by_level, structlog.stdlib.add_log_level,
-        structlog.stdlib.PositionalArgumentsFormatter(), structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
-        logger_factory=structlog.stdlib.LoggerFactory(), wrapper_class=structlog.stdlib.BoundLogger)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.add_log_level,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
     drive_structlog()
 
 
 def structlog_kwargs():
     import structlog
 
-    structlog.configure(processors=[structlog.stdlib.filter_by_level, structlog.stdlib.render_to_log_kwargs],
-        logger_factory=structlog.stdlib.LoggerFactory(), wrapper_class=structlog.stdlib.BoundLogger)
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, structlog.stdlib.render_to_log_kwargs],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
     drive_structlog()
 
 
 def structlog_formatter():
     import structlog
 
-    structlog.configure(processors=[structlog.stdlib.filter_by_level, structlog.stdlib.add_log_level,
-        structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(), wrapper_class=structlog.stdlib.BoundLogger)
-    logging.root.handlers[0].setFormatter(structlog.stdlib.ProcessorFormatter(processors=[
-        structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.KeyValueRenderer(sort_keys=True)],
-        foreign_pre_chain=[structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder()]))
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.add_log_level,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    logging.root.handlers[0].setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.KeyValueRenderer(sort_keys=True),
+            ],
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder()],
+        )
+    )
     drive_structlog()
     logging.getLogger("foreign").warning("foreign", extra={"x": 1})
 
@@ -169,8 +200,13 @@ def loguru_propagate_by_function():
     from loguru import logger
 
     logger.remove()
-    logger.add(lambda message: logging.getLogger(message.record["name"]).log(message.record["level"].no, message.strip()),
-        format="{message}", level="INFO", backtrace=False, diagnose=False)
+    logger.add(
+        lambda message: logging.getLogger(message.record["name"]).log(message.record["level"].no, message.strip()),
+        format="{message}",
+        level="INFO",
+        backtrace=False,
+        diagnose=False,
+    )
     drive_loguru()
 
 

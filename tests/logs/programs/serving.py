@@ -94,7 +94,9 @@ def serve_django(port):
 
     sys.modules["serving"] = sys.modules["__main__"]
     globals()["urlpatterns"] = [path("ok", ok), path("failing", failing), path("refused", refused)]
-    settings.configure(DEBUG=True, ALLOWED_HOSTS=["*"], ROOT_URLCONF="serving", SECRET_KEY="s", MIDDLEWARE=[], INSTALLED_APPS=[])
+    settings.configure(
+        DEBUG=True, ALLOWED_HOSTS=["*"], ROOT_URLCONF="serving", SECRET_KEY="s", MIDDLEWARE=[], INSTALLED_APPS=[]
+    )
     django.setup()
     call_command("runserver", f"127.0.0.1:{port}", use_reloader=False, skip_checks=True)
 

@@ -174,7 +174,13 @@ def main(way):
     if finish:
         finish()
     if way != "celery":
-        print(logging.root.handlers, logging.root.level, logging.lastResort, sys.excepthook, sys.excepthook is sys.__excepthook__)
+        print(
+            logging.root.handlers,
+            logging.root.level,
+            logging.lastResort,
+            sys.excepthook,
+            sys.excepthook is sys.__excepthook__,
+        )
         print(sys.unraisablehook, sys.unraisablehook is sys.__unraisablehook__, logging.getLogRecordFactory())
         print(logging.getLoggerClass())
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import metrics
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]  # untyped upstream
 
-from clew import __version__, diagnostics, instrumentations, otel_variables, repeated_work, settings, versions
+from clew import diagnostics, instrumentations, otel_variables, repeated_work, settings, versions
 from clew.selection import NAME
 from clew.service_name import guess_service_name
+from clew.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from clew.delivery.pipeline import Delivery
     from clew.entry import LogEntry
+    from clew.logs.redaction import Redactor
     from clew.settings import Settings
 
 _SIGNALS: Final = ("traces", "metrics", "logs")
@@ -159,10 +161,11 @@ def _wire(auto_instrumentation_version: str | None) -> None:
     from clew.servers import loading  # noqa: PLC0415
 
     resolved = _boot.settings
-    delivery = Delivery(resolved, redactor=Redactor(resolved) if resolved.redact else None, suppress=suppressed)
+    redactor = Redactor(resolved)
+    delivery = Delivery(resolved, redactor=redactor if resolved.redact else None, suppress=suppressed)
     lifecycle.install(delivery)
     _install_correlation(resolved)
-    _configure_sdk(delivery, auto_instrumentation_version)
+    _configure_sdk(delivery, redactor, auto_instrumentation_version)
     _boot.wired = True
     _install_logs(resolved, delivery)
     instrumentations.quiet_asgi(resolved)
@@ -170,11 +173,12 @@ def _wire(auto_instrumentation_version: str | None) -> None:
     loading.install(settings.process_environment())
 
 
-def _configure_sdk(delivery: Delivery, auto_instrumentation_version: str | None) -> None:
+def _configure_sdk(delivery: Delivery, redactor: Redactor, auto_instrumentation_version: str | None) -> None:
     """Configure the providers, from the declarative file if there is one, and let them export through `delivery`."""
     from clew import attributes, sdk  # noqa: PLC0415
     from clew.delivery import metric_exporters, processors  # noqa: PLC0415
     from clew.latency import span_counts  # noqa: PLC0415
+    from clew.logs import redacting_processors  # noqa: PLC0415
 
     environ = settings.process_environment()
     attributes.install()
@@ -188,8 +192,12 @@ def _configure_sdk(delivery: Delivery, auto_instrumentation_version: str | None)
             exporters={signal: otel_variables.exporter_names(environ, signal) for signal in _SIGNALS},
             resource_attributes=_resource_attributes(),
             span_processors=_span_processors(),
-            export_span=lambda exporter: processors.make_span_processor(exporter, delivery),
-            export_log=lambda exporter: processors.make_log_record_processor(exporter, delivery),
+            export_span=lambda exporter: redacting_processors.guard_spans(
+                processors.make_span_processor(exporter, delivery), redactor
+            ),
+            export_log=lambda exporter: redacting_processors.guard_logs(
+                processors.make_log_record_processor(exporter, delivery), redactor
+            ),
             exporter_arguments={made: {"delivery": delivery} for made in metric_exporters.QUEUING},
             auto_instrumentation_version=auto_instrumentation_version,
         )

@@ -9,8 +9,8 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from clew import __version__
 from clew.errors import ClewError
+from clew.version import __version__
 
 DONE: Final = 0
 FAILED: Final = 1

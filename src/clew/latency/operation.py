@@ -10,9 +10,10 @@ from opentelemetry import metrics, trace
 from opentelemetry.context import attach, detach
 from opentelemetry.trace import INVALID_SPAN, Status, StatusCode, set_span_in_context
 
-from clew import __version__, diagnostics
+from clew import diagnostics
 from clew.latency.cardinality import BoundedNames
 from clew.schema import ERROR_TYPE, METRIC_OPERATION_DURATION, METRICS, OPERATION_NAME
+from clew.version import __version__
 
 if TYPE_CHECKING:
     from contextvars import Token

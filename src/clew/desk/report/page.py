@@ -11,12 +11,12 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Final
 
-from clew import __version__
 from clew.desk.report import sections, waterfalls
 from clew.desk.report.charts import make_charts
 from clew.desk.report.markup import Markup, escape, join, script_data, tag
 from clew.errors import MissingExtraError
 from clew.files.reader.timestamps import format_timestamp
+from clew.version import __version__
 
 if TYPE_CHECKING:
     from clew.desk.report.charts import Chart

@@ -57,7 +57,7 @@ class RedactingLogRecordProcessor(LogRecordProcessor):
 
     def shutdown(self) -> None:
         """Shut the other processor down."""
-        self._target.shutdown()  # type: ignore[no-untyped-call]  # untyped upstream
+        self._target.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Flush the other processor."""

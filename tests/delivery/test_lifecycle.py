@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import textwrap
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -220,6 +222,67 @@ def test_fork(name: str, protocol: str, receiver: Receiver, tmp_path: Path) -> N
     assert len(ending.names) == sum(work_by_process(receiver).values())
     instances = {span.name: span.resource["service.instance.id"] for span in receiver.spans}
     assert instances["parent"] not in [instance for name, instance in instances.items() if "parent" not in name]
+
+
+STUCK = """
+        import ctypes
+
+        work("parent")
+        libc = ctypes.CDLL(None)
+        mutex = ctypes.create_string_buffer(256)
+        libc.pthread_mutex_lock(mutex)
+        os.write(1, b"stuck\\n")
+        libc.pthread_mutex_lock(mutex)
+        """
+FORK_FIRST = """
+        child = os.fork()
+        if child:
+            os.waitpid(child, 0)
+            os._exit(0)
+        os.write(1, b"%d\\n" % os.getpid())
+        """
+
+
+@pytest.mark.parametrize("forked", [False, True])
+def test_sigterm_in_native_code(forked: bool, receiver: Receiver, tmp_path: Path) -> None:
+    """A process whose main thread never comes back from native code dies of SIGTERM soon, and has delivered."""
+    program = tmp_path / "program.py"
+    program.write_text(HEAD + textwrap.dedent((FORK_FIRST if forked else "") + STUCK))
+    with instrumented([sys.executable, program], receiver=receiver, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        target = int(process.stdout.readline()) if forked else process.pid
+        assert b"stuck\n" == process.stdout.readline()
+        begun = time.monotonic()
+        os.kill(target, signal.SIGTERM)
+        status = process.wait(20)
+
+    assert (0 if forked else -signal.SIGTERM) == status
+    assert time.monotonic() - begun < 5
+    check_arrived(Ending("", ("parent",)), receiver)
+
+
+def test_ignored_sigterm(receiver: Receiver, tmp_path: Path) -> None:
+    """A program that ignores SIGTERM goes on ignoring it, forks included."""
+    ending = Ending(
+        """
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for _ in range(2):
+            child = os.fork()
+            os.kill(os.getpid(), signal.SIGTERM)
+            if not child:
+                work("child")
+                os._exit(0)
+            os.waitpid(child, 0)
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.3)
+            break
+        work("a")
+        """,
+        ("child", "a"),
+    )
+
+    assert 0 == run(ending, receiver, tmp_path, "http/protobuf")
+    check_arrived(ending, receiver)
 
 
 def test_fork_is_silent(receiver: Receiver, tmp_path: Path) -> None:

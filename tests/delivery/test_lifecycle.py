@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -249,12 +250,16 @@ def test_sigterm_in_native_code(forked: bool, receiver: Receiver, tmp_path: Path
     program = tmp_path / "program.py"
     program.write_text(HEAD + textwrap.dedent((FORK_FIRST if forked else "") + STUCK))
     with instrumented([sys.executable, program], receiver=receiver, cwd=tmp_path) as process:
-        assert process.stdout is not None
-        target = int(process.stdout.readline()) if forked else process.pid
-        assert b"stuck\n" == process.stdout.readline()
-        begun = time.monotonic()
-        os.kill(target, signal.SIGTERM)
-        status = process.wait(20)
+        try:
+            assert process.stdout is not None
+            target = int(process.stdout.readline()) if forked else process.pid
+            assert b"stuck\n" == process.stdout.readline()
+            begun = time.monotonic()
+            os.kill(target, signal.SIGTERM)
+            status = process.wait(20)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
     assert (0 if forked else -signal.SIGTERM) == status
     assert time.monotonic() - begun < 5

@@ -43,6 +43,7 @@ class SignalWatch:
             act: Called on the watching thread where the handler cannot be brought to run.
         """
         self._signum, self._is_ours, self._is_handled, self._act = signum, is_ours, is_handled, act
+        self._reading: int | None = None
         self._writing: int | None = None
 
     def start(self) -> None:
@@ -52,8 +53,8 @@ class SignalWatch:
 
     def _begin(self) -> None:
         with contextlib.suppress(OSError, RuntimeError, ValueError):
-            reading, self._writing = _make_pipe()
-            start_new_thread(self._watch, (reading, os.getpid()))
+            self._reading, self._writing = _make_pipe()
+            start_new_thread(self._watch, (self._reading, os.getpid()))
             self._resume()
 
     def _pause(self) -> None:
@@ -67,10 +68,11 @@ class SignalWatch:
 
     def _renew(self) -> None:
         """Watch on a pipe and a thread of its own in a forked child."""
-        inherited, self._writing = self._writing, None
-        if inherited is not None:
+        inherited = [end for end in (self._reading, self._writing) if end is not None]
+        self._reading = self._writing = None
+        for end in inherited:
             with contextlib.suppress(OSError):
-                os.close(inherited)
+                os.close(end)
         if self._is_ours():
             self._begin()
 

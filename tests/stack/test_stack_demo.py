@@ -196,7 +196,8 @@ class TestQueries:
             return
         ask = demo.ask if source == "prometheus" else demo.search
         if panel in WITHOUT_DATA:
-            assert [] == ask(query)
+            # A Collector that has failed once shows a rate of 0 from then on, which is no failure either.
+            assert [] == [row for row in ask(query) if row.get("value", ["", ""])[1] != "0"]
         else:
             wait_until(lambda: ask(query), f"data for {query}", 40)
 

@@ -67,13 +67,9 @@ def _compile(function: FunctionType, calls: Collection[str], rebound: str | None
     original = function.__code__
     lines = linecache.getlines(original.co_filename)
     block = inspect.getblock(lines[original.co_firstlineno - 1 :])
-    # An `if` around the definition keeps a method's own indentation, and so its columns, valid.
-    tree = ast.parse("if True:\n" + "".join(_indented(block)))
-    guard = cast("ast.If", tree.body[0])
-    definition = guard.body[0]
+    definition = _parse("".join(block), original.co_firstlineno)
     if not isinstance(definition, ast.FunctionDef) or definition.name != original.co_name:
         return None
-    ast.increment_lineno(tree, original.co_firstlineno - 2)
     definition.decorator_list = []
     definition.returns = None
     _insert(definition, calls, rebound, variadic=variadic)
@@ -82,9 +78,18 @@ def _compile(function: FunctionType, calls: Collection[str], rebound: str | None
     return _find(woven, original)
 
 
-def _indented(block: list[str]) -> list[str]:
-    """Indent a block that starts in column 0; its columns then move, which only a module-level function has."""
-    return block if block[0][:1].isspace() else [" " + line for line in block]
+def _parse(source: str, first_line: int) -> ast.stmt:
+    """Parse one definition as it stands in its file, at its own lines.
+
+    An `if` around a method keeps its indentation, and so its columns, valid.
+    """
+    if not source[:1].isspace():
+        tree = ast.parse(source)
+        ast.increment_lineno(tree, first_line - 1)
+        return tree.body[0]
+    tree = ast.parse("if True:\n" + source)
+    ast.increment_lineno(tree, first_line - 2)
+    return cast("ast.If", tree.body[0]).body[0]
 
 
 def _insert(definition: ast.FunctionDef, calls: Collection[str], rebound: str | None, *, variadic: bool) -> None:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import inspect
 import logging
+import sys
 import threading
 import traceback
 from concurrent.futures import thread as executor
-from typing import Any
+from multiprocessing import pool
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from clew.weaving import weave
+
+if TYPE_CHECKING:
+    from types import CodeType
 
 
 class _RaisingHandler(logging.Handler):
@@ -159,3 +164,16 @@ def test_a_named_parameter_can_be_rebound() -> None:
     assert woven is not None
     assert "hello, dear Ann" == woven("Ann")
     assert weave(_address, rebind=lambda *_: None, rebound="missing") is None
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="columns came with Python 3.11")
+def test_carets_of_a_module_level_function_stay() -> None:
+    """A function that stands in column 0 of its module keeps its columns as a method does."""
+    woven = weave(pool.worker, after=lambda *_: None)
+    assert woven is not None
+
+    def columns(code: CodeType) -> list[tuple[int | None, ...]]:
+        return [tuple(place) for place in code.co_positions()]
+
+    original = set(columns(pool.worker.__code__))
+    assert original <= set(columns(woven.__code__))

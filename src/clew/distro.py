@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -60,6 +61,7 @@ class _Boot:
         self.wired = False
         self.settings: Settings = settings.Settings()
         self.sink: Callable[[LogEntry], None] | None = None
+        self.warnings: warnings.catch_warnings[None] | None = None
 
 
 _boot = _Boot()
@@ -109,6 +111,9 @@ def finish() -> None:
     """End the boot: what is logged from now on is the program's to show."""
     if logging.lastResort is _retelling:
         logging.lastResort = _retelling.replaced
+    if _boot.warnings is not None:
+        _boot.warnings.__exit__(None, None, None)
+        _boot.warnings = None
     if _boot.sink is not None:
         from clew.latency import overhead  # noqa: PLC0415 - loaded only where the boot has gone well
         from clew.logs import capture  # noqa: PLC0415 - likewise
@@ -133,6 +138,9 @@ def _prepare() -> None:
     """Decide whether to run, and set the defaults of OpenTelemetry's variables."""
     if logging.lastResort is not _retelling:
         _retelling.replaced, logging.lastResort = logging.lastResort, _retelling
+        # The SDK adds filters of its own when it is imported; the program is to find those that it starts with.
+        _boot.warnings = warnings.catch_warnings()
+        _boot.warnings.__enter__()
     environ = settings.process_environment()
     if otel_variables.is_disabled(environ):
         return

@@ -1,0 +1,139 @@
+"""Servers and workers show under Clew what they show without."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import time
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+
+from programs import BIN, clean_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+SHOP = """
+import logging
+from flask import Flask
+app = Flask(__name__)
+@app.get("/")
+def index():
+    app.logger.warning("no configuration of logging")
+    logging.getLogger("shop").info("not shown")
+    return "well"
+@app.get("/fail")
+def fail():
+    raise LookupError("no shelf")
+"""
+
+MAIL = """
+import logging
+from celery import Celery
+from celery.utils.log import get_task_logger
+app = Celery("mail", broker="filesystem://localhost", backend="file://results")
+app.conf.broker_transport_options = {
+    "data_folder_in": "queue", "data_folder_out": "queue", "processed_folder": "done",
+    "control_folder": "control",
+}
+@app.task
+def send(number):
+    logging.getLogger().warning("by root %d", number)
+    logging.getLogger("mail.child").warning("by child %d", number)
+    get_task_logger(__name__).warning("by task logger %d", number)
+"""
+
+TOLD = {"by root 7", "by child 7", "by task logger 7"}
+
+
+@contextlib.contextmanager
+def _running(args: list[str], folder: Path, console: Path, environ: Mapping[str, str], *, clew: bool) -> Iterator[None]:
+    launcher = [str(BIN / "opentelemetry-instrument")] if clew else []
+    variables = {**clean_environment(folder), "PYTHONUNBUFFERED": "1", **environ}
+    with (
+        console.open("wb") as out,
+        subprocess.Popen(
+            [*launcher, *args], cwd=folder, env=variables, stdout=out, stderr=out, start_new_session=True
+        ) as process,
+    ):
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(30)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def _await(console: Path, pattern: str) -> re.Match[str]:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        found = re.search(pattern, console.read_text(errors="replace"))
+        if found:
+            return found
+        time.sleep(0.05)
+    raise TimeoutError(console.read_text(errors="replace"))
+
+
+def _flask(folder: Path, *, clew: bool) -> str:
+    """Serve three requests by `flask run` and return the console without ports and times."""
+    console = folder / f"console-{clew}"
+    environ = {"CLEW_MODE": "file", "CLEW_DIR": str(folder / "clew")}
+    with _running([str(BIN / "flask"), "--app", "shop", "run", "--port", "0"], folder, console, environ, clew=clew):
+        port = _await(console, r"http://127\.0\.0\.1:(\d+)")[1]
+        for path in ("/", "/absent", "/fail"):
+            with contextlib.suppress(urllib.error.HTTPError):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30).close()
+        _await(console, "GET /fail")
+    return re.sub(r"\[[^\]]*\d{4}[^\]]*\]", "[time]", console.read_text()).replace(port, "port")
+
+
+def test_flask_run_shows_the_same(tmp_path: Path) -> None:
+    """Banner, access lines, the application's warning and the traceback of a failure are as without Clew."""
+    (tmp_path / "shop.py").write_text(SHOP)
+
+    plain = _flask(tmp_path, clew=False)
+
+    assert "no configuration of logging" in plain
+    assert "LookupError: no shelf" in plain
+    assert plain == _flask(tmp_path, clew=True)
+
+
+def _worker(folder: Path, pool: str, *, clew: bool) -> set[str]:
+    """Run one task in a Celery worker and return the lines of its console without times, process and task IDs."""
+    for name in ("queue", "done", "control", "results"):
+        (folder / name).mkdir(exist_ok=True)
+    console = folder / f"console-{clew}"
+    environ = {"CLEW_MODE": "file", "CLEW_DIR": str(folder / "clew"), "CLEW_COMPRESSION": "none", "C_FORCE_ROOT": "1"}
+    args = [str(BIN / "celery"), "-A", "mail", "worker", "--pool", pool, "-c", "1", "-n", "w@host", "-l", "INFO"]
+    send = [str(BIN / "python"), "-c", "import mail; mail.send.delay(7)"]
+    with _running(args, folder, console, environ, clew=clew):
+        _await(console, "ready")
+        subprocess.run(send, cwd=folder, env={**clean_environment(folder), **environ}, check=True, timeout=60)
+        _await(console, "succeeded")
+    text = re.sub(
+        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?!,)|\[\d{4}-[^\]]*\]|[0-9a-f]{8}-[0-9a-f-]{27}|0x[0-9a-f]+|[\d.]+s\b",
+        "#",
+        console.read_text(),
+    )
+    return {line.rstrip() for line in text.splitlines()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pool", ["prefork", "solo"])
+def test_celery_worker_shows_the_same(tmp_path: Path, pool: str) -> None:
+    """A worker that takes over the root logger shows the same lines, and each record of its task is exported once."""
+    (tmp_path / "mail.py").write_text(MAIL)
+
+    plain = _worker(tmp_path, pool, clew=False)
+    assert plain == _worker(tmp_path, pool, clew=True)
+
+    exported = b"".join(path.read_bytes() for path in (tmp_path / "clew").glob("logs-*")).decode()
+    assert dict.fromkeys(TOLD, 1) == {text: exported.count(f'"body":{{"stringValue":"{text}"}}') for text in TOLD}

@@ -14,6 +14,7 @@ from opentelemetry import baggage, propagate
 from opentelemetry.context import Context, attach
 from opentelemetry.instrumentation.asgi import ASGIGetter
 from opentelemetry.instrumentation.wsgi import WSGIGetter
+from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.propagators.textmap import Getter, default_getter
 from opentelemetry.trace import SpanKind
 
@@ -319,3 +320,33 @@ def test_installing_twice_appends_once() -> None:
     assert {"traceparent", "tracestate", "baggage", "x-correlation-id"} == once.fields
     propagation.uninstall()
     assert before is propagate.get_global_textmap()
+
+
+def test_headers_that_are_read(install: Callable[..., Bench]) -> None:
+    """What the propagators read is known for upstream's default ones, and unknown beside any other."""
+    assert None is propagation.inbound_headers()
+
+    install(Settings(correlation_headers=("x-order",)))
+
+    assert {"traceparent", "baggage", "x-order", "x-amzn-trace-id"} == propagation.inbound_headers()
+    propagation.uninstall()
+    before = propagate.get_global_textmap()
+    propagate.set_global_textmap(CompositePropagator([before, _Other()]))
+    try:
+        propagation.install(Settings())
+        assert None is propagation.inbound_headers()
+    finally:
+        propagation.uninstall()
+        propagate.set_global_textmap(before)
+
+
+class _Other(propagation.ClewPropagator):
+    """A propagator that Clew knows nothing of."""
+
+
+@pytest.mark.parametrize("trust", ["all", "none"])
+def test_nothing_comes_from_other_headers(install: Callable[..., Bench], trust: Any) -> None:
+    """A request without any of the headers that are read gives an empty Context."""
+    install(Settings(correlation_trust=trust))
+
+    assert Context() == propagate.extract({"host": "shop", "tracestate": "a=b", "user-agent": "x"})

@@ -11,10 +11,12 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import propagate
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context, get_current
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.propagators.textmap import DefaultGetter, TextMapPropagator, default_getter, default_setter
 from opentelemetry.trace import get_current_span
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from clew import diagnostics
 from clew.correlation import responses
@@ -43,6 +45,12 @@ AMAZON_HEADER: Final = "x-amzn-trace-id"
 _MAX_REPEATS: Final = 64
 """Values of one header that are looked at; more are ambiguous without looking."""
 
+_READ: Final[Mapping[type, frozenset[str]]] = {
+    TraceContextTextMapPropagator: frozenset({"traceparent"}),
+    W3CBaggagePropagator: frozenset({"baggage"}),
+}
+"""The headers without which upstream's default propagators find nothing."""
+
 _rejected: Counter[str] = Counter()
 _lock = threading.Lock()
 
@@ -65,6 +73,7 @@ class ClewPropagator(TextMapPropagator):
         chosen = settings or resolved_settings()
         self._headers = correlation_headers(chosen)
         self._trusts = chosen.correlation_trust == "all"
+        self.headers = frozenset({*self._headers, AMAZON_HEADER})
 
     def extract(self, carrier: Any, context: Context | None = None, getter: Getter[Any] = default_getter) -> Context:
         """Return `context` with the request's correlation ID and, where no trace came in, its trace ID."""
@@ -118,6 +127,11 @@ class ClewPropagator(TextMapPropagator):
 class _Propagators(CompositePropagator):
     """The propagators that were there, then ours; what goes out has the correlation ID in its baggage too."""
 
+    def __init__(self, others: TextMapPropagator, ours: ClewPropagator) -> None:
+        super().__init__([others, ours])
+        read = _read_by(others)
+        self.headers = None if read is None else read | ours.headers
+
     def inject(self, carrier: Any, context: Context | None = None, setter: Setter[Any] = default_setter) -> None:
         """Inject as all of them do, from a Context whose baggage holds the correlation ID."""
         try:
@@ -138,7 +152,7 @@ def install(settings: Settings) -> None:
     chosen = process_environment().get("OTEL_PROPAGATORS", "").lower().split(",")
     current = propagate.get_global_textmap()
     if not isinstance(current, _Propagators) and "none" not in [name.strip() for name in chosen]:
-        propagate.set_global_textmap(_Propagators([current, ClewPropagator(settings)]))
+        propagate.set_global_textmap(_Propagators(current, ClewPropagator(settings)))
         responses.install(settings)
 
 
@@ -148,6 +162,24 @@ def uninstall() -> None:
     current = propagate.get_global_textmap()
     if isinstance(current, _Propagators):
         propagate.set_global_textmap(current._propagators[0])  # noqa: SLF001 - our own class; the first is what was there
+
+
+def inbound_headers() -> frozenset[str] | None:
+    """Return the names of the headers that the global propagator reads, in lower case; None where it alone can tell.
+
+    A request that has none of them comes without a trace, an ID and baggage: to extract from it gives an empty Context.
+    """
+    current = propagate.get_global_textmap()
+    return current.headers if isinstance(current, _Propagators) else None
+
+
+def _read_by(propagator: TextMapPropagator) -> frozenset[str] | None:
+    """Return the headers that `propagator` reads, if it is one of upstream's defaults or a composite of them."""
+    if type(propagator) is not CompositePropagator:
+        return _READ.get(type(propagator))
+    parts = [_read_by(part) for part in propagator._propagators]  # noqa: SLF001 - no public way to its parts
+    known = [part for part in parts if part is not None]
+    return frozenset().union(*known) if len(known) == len(parts) else None
 
 
 def _outbound_id(context: Context | None) -> str | None:

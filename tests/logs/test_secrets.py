@@ -21,13 +21,14 @@ SECRET = "hunter2Xy9Zq0Kw"
 EXPECTED = "[redacted]"
 
 
-def run(tmp_path: Path, receiver: Receiver | None, environ: dict[str, str]) -> None:
-    """Run the program to its end, which is the escaping exception."""
+def run(tmp_path: Path, receiver: Receiver | None, environ: dict[str, str]) -> bytes:
+    """Run the program to its end, which is the escaping exception; return what it wrote to standard output."""
     resource = f"db.password={SECRET},note=token%3D{SECRET}"
     variables = {"OTEL_RESOURCE_ATTRIBUTES": resource, "CLEW_SHUTDOWN_TIMEOUT": "5", **environ}
     with instrumented(["python", PROGRAM, SECRET], receiver=receiver, cwd=tmp_path, environ=variables) as process:
-        process.communicate(timeout=60)
+        out, _err = process.communicate(timeout=60)
     assert process.returncode == 1
+    return out
 
 
 def contents(folder: Path) -> Iterator[bytes]:
@@ -81,6 +82,17 @@ def test_stored(tmp_path: Path, environ: dict[str, str]) -> None:
 
     assert any(EXPECTED.encode() in data for data in stored)
     assert not [data for data in stored if SECRET.encode() in data]
+
+
+def test_printed_by_other_exporters(tmp_path: Path, receiver: Receiver) -> None:
+    """Upstream's console exporters beside OTLP print no secret; the program's own lines on the console are its own."""
+    consoles = {"OTEL_TRACES_EXPORTER": "otlp,console", "OTEL_LOGS_EXPORTER": "otlp,console"}
+    own = run(tmp_path, receiver, {}).splitlines()
+
+    printed = [line for line in run(tmp_path, receiver, consoles).splitlines() if line not in own]
+
+    assert (True, True) == (b'    "name": "inner",' in printed, any(b'"body": "called"' in line for line in printed))
+    assert not [line for line in printed if SECRET.encode() in line]
 
 
 def test_off(tmp_path: Path) -> None:

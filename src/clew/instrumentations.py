@@ -35,6 +35,9 @@ _ASYNCIO_OPTIONS: Final = (
 )
 """What turns upstream's asyncio instrumentation on; without one it only adds frames."""
 
+_DEPENDENCY_OPTIONS: Final = frozenset({"raise_exception_on_conflict", "skip_dep_check"})
+"""What upstream's loader hands to each instrumentation, having checked its dependencies itself."""
+
 _LIBRARIES: Final[Mapping[str, str]] = {
     "aio-pika": "aio_pika",
     "aiohttp-client": "aiohttp",
@@ -51,7 +54,6 @@ _LIBRARIES: Final[Mapping[str, str]] = {
     "confluent_kafka": "confluent_kafka",
     "elasticsearch": "elasticsearch",
     "falcon": "falcon",
-    "fastapi": "fastapi",
     "flask": "flask",
     "grpc_aio_client": "grpc",
     "grpc_aio_server": "grpc",
@@ -76,7 +78,6 @@ _LIBRARIES: Final[Mapping[str, str]] = {
     "requests": "requests",
     "sqlalchemy": "sqlalchemy",
     "sqlite3": "sqlite3",
-    "starlette": "starlette",
     "tornado": "tornado",
     "tortoiseorm": "tortoise",
     "urllib": "urllib.request",
@@ -93,11 +94,32 @@ def load(entry_point: EntryPoint, environ: Mapping[str, str], **options: Any) ->
     if name == "django":
         when_imported("django.core.handlers.base", lambda module: _instrument_django(module, entry_point, options))
         return
+    if name in {"fastapi", "starlette"}:
+        _load_frameless(entry_point, options)
+        return
     library = _LIBRARIES.get(name)
     if library is None:
         _instrument(entry_point, options)
     else:
         when_imported(library, lambda _: _instrument(entry_point, options))
+
+
+def _load_frameless(entry_point: EntryPoint, options: Mapping[str, Any]) -> None:
+    """Load an instrumentation that `clew.servers` does without upstream's middleware, where it can."""
+
+    def instrument(module: Any) -> None:
+        from clew.servers import starlette  # noqa: PLC0415 - imports the libraries that it instruments
+
+        ours = {"fastapi": starlette.instrument_fastapi, "starlette": starlette.instrument_starlette}[entry_point.name]
+        try:
+            done = _DEPENDENCY_OPTIONS.issuperset(options) and ours(module)
+        except Exception as error:  # noqa: BLE001 - upstream's own way is left
+            _tell(entry_point.name, error)
+            done = False
+        if not done:
+            _instrument(entry_point, options)
+
+    when_imported({"fastapi": "fastapi", "starlette": "starlette.applications"}[entry_point.name], instrument)
 
 
 def _instrument(entry_point: EntryPoint, options: Mapping[str, Any]) -> None:

@@ -1,8 +1,8 @@
-"""Weave calls of ours into a function of the standard library without a frame of ours.
+"""Weave calls of ours into a function of somebody else's without a frame of ours.
 
 A wrapper shows: in tracebacks, in the call stack that logging prints, in whatever counts frames to find a caller.
-A woven function is the original source compiled again at its own file, name, lines and columns, with a call before
-the first statement and one after the last. What it raises looks as it always did.
+A woven function, or coroutine function, is the original source compiled again at its own file, name, lines and columns,
+with a call before the first statement and one after the last. What it raises looks as it always did.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ _BEFORE = "_clew_before"
 _AFTER = "_clew_after"
 _GATE = "_clew_gate"
 _REBIND = "_clew_rebind"
+_ENTER = "_clew_enter"
 _TICKET = "_clew_ticket"
 
 
@@ -30,6 +31,7 @@ def weave(
     after: Callable[..., object] | None = None,
     gate: Callable[..., object] | None = None,
     rebind: Callable[..., object] | None = None,
+    enter: Callable[..., tuple[object, object]] | None = None,
     rebound: str | None = None,
     variadic: bool = False,
 ) -> FunctionType | None:
@@ -46,12 +48,14 @@ def weave(
         gate: Called first; where it returns None the function returns None at once, anything else is handed to
             `after` as one more argument.
         rebind: Called first; what it returns takes the place of the parameter `rebound`.
+        enter: Called first; of what it returns the first is handed to `after` as one more argument, and the second
+            takes the place of the parameter `rebound`.
         rebound: The name of a positional parameter, the first one by default.
         variadic: Whether the calls also get the function's `*args` as a tuple and its `**kwargs` as a dict.
     """
     if not isinstance(function, FunctionType) or function.__closure__:
         return None
-    given = {_BEFORE: before, _AFTER: after, _GATE: gate, _REBIND: rebind}
+    given = {_BEFORE: before, _AFTER: after, _GATE: gate, _REBIND: rebind, _ENTER: enter}
     calls = {name: call for name, call in given.items() if call is not None}
     try:
         code = _compile(function, calls.keys(), rebound, variadic=variadic)
@@ -68,7 +72,7 @@ def _compile(function: FunctionType, calls: Collection[str], rebound: str | None
     lines = linecache.getlines(original.co_filename)
     block = inspect.getblock(lines[original.co_firstlineno - 1 :])
     definition = _parse("".join(block), original.co_firstlineno)
-    if not isinstance(definition, ast.FunctionDef) or definition.name != original.co_name:
+    if not isinstance(definition, (ast.FunctionDef, ast.AsyncFunctionDef)) or definition.name != original.co_name:
         return None
     definition.decorator_list = []
     definition.returns = None
@@ -92,7 +96,9 @@ def _parse(source: str, first_line: int) -> ast.stmt:
     return cast("ast.If", tree.body[0]).body[0]
 
 
-def _insert(definition: ast.FunctionDef, calls: Collection[str], rebound: str | None, *, variadic: bool) -> None:
+def _insert(
+    definition: ast.FunctionDef | ast.AsyncFunctionDef, calls: Collection[str], rebound: str | None, *, variadic: bool
+) -> None:
     """Put the calls round the body of `definition`."""
     arguments = definition.args
     parameters = [item.arg for item in (*arguments.posonlyargs, *arguments.args)]
@@ -102,7 +108,7 @@ def _insert(definition: ast.FunctionDef, calls: Collection[str], rebound: str | 
     rest = body[len(docstring) :]
     first, last = rest[0], rest[-1]
     if _AFTER in calls:
-        told = [*passed, _TICKET] if _GATE in calls else passed
+        told = [*passed, _TICKET] if _GATE in calls or _ENTER in calls else passed
         end = _statements(f"{_AFTER}({', '.join(told)})", last)
         rest = [ast.copy_location(ast.Try(body=rest, handlers=[], orelse=[], finalbody=end), first)]
     start = []
@@ -110,9 +116,11 @@ def _insert(definition: ast.FunctionDef, calls: Collection[str], rebound: str | 
         start += _statements(f"{_BEFORE}({', '.join(passed)})", first)
     if _GATE in calls:
         start += _statements(f"{_TICKET} = {_GATE}({', '.join(passed)})\nif {_TICKET} is None:\n  return None", first)
+    place = parameters[parameters.index(rebound) if rebound else 0] if parameters else ""
     if _REBIND in calls:
-        place = parameters.index(rebound) if rebound else 0
-        start += _statements(f"{parameters[place]} = {_REBIND}({', '.join(passed)})", first)
+        start += _statements(f"{place} = {_REBIND}({', '.join(passed)})", first)
+    if _ENTER in calls:
+        start += _statements(f"{_TICKET}, {place} = {_ENTER}({', '.join(passed)})", first)
     definition.body = [*docstring, *start, *rest]
 
 
@@ -125,9 +133,9 @@ def _statements(source: str, place: ast.stmt) -> list[ast.stmt]:
     return module.body
 
 
-def _enclose(definition: ast.FunctionDef) -> ast.Module:
+def _enclose(definition: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.Module:
     """Wrap `definition` in a function whose parameters are the calls: they become free variables, not globals."""
-    outer = ast.parse(f"def outer({_BEFORE}, {_AFTER}, {_GATE}, {_REBIND}):\n    pass")
+    outer = ast.parse(f"def outer({_BEFORE}, {_AFTER}, {_GATE}, {_REBIND}, {_ENTER}):\n    pass")
     function = cast("ast.FunctionDef", outer.body[0])
     function.body = [definition]
     return ast.fix_missing_locations(outer)

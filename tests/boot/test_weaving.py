@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import sys
@@ -177,3 +178,45 @@ def test_carets_of_a_module_level_function_stay() -> None:
 
     original = set(columns(pool.worker.__code__))
     assert original <= set(columns(woven.__code__))
+
+
+class _Greeter:
+    async def greet(self, name: str, say: Any) -> str:
+        """Say hello."""
+        if not name:
+            raise ValueError("nobody")
+        return str(await say(f"hello {name}"))
+
+
+def _coroutine_traceback(greet: Any) -> str:
+    try:
+        greet(_Greeter(), "", None).send(None)
+    except ValueError:
+        return traceback.format_exc()
+    return ""
+
+
+def test_coroutine_functions_are_entered_and_left() -> None:
+    """A woven coroutine function runs with the parameter that `enter` gave it, and `after` gets the ticket."""
+    seen: list[Any] = []
+
+    async def say(text: str) -> str:
+        return text.upper()
+
+    def enter(*arguments: Any) -> tuple[object, object]:
+        seen.append(arguments)
+        return "ticket", say
+
+    woven = weave(
+        _Greeter.greet,
+        enter=enter,
+        after=lambda *arguments: seen.append(arguments),
+        rebound="say",
+    )
+    assert woven is not None
+    greeter = _Greeter()
+
+    assert inspect.iscoroutinefunction(woven)
+    assert "HELLO BOB" == asyncio.run(woven(greeter, "bob", None))
+    assert [(greeter, "bob", None), (greeter, "bob", say, "ticket")] == seen
+    assert _coroutine_traceback(_Greeter.greet) == _coroutine_traceback(woven)

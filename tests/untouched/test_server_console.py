@@ -106,6 +106,38 @@ def test_flask_run_shows_the_same(tmp_path: Path) -> None:
     assert plain == _flask(tmp_path, clew=True)
 
 
+API = """
+import fastapi, starlette.applications, starlette.routing
+async def fail(request: fastapi.Request): raise LookupError("no shelf")
+app = fastapi.FastAPI()
+app.add_api_route("/fail", fail)
+app.mount("/inner", starlette.applications.Starlette(routes=[starlette.routing.Route("/fail", fail)]))
+"""
+
+
+def _uvicorn(folder: Path, *, clew: bool) -> str:
+    """Serve failing requests by uvicorn and return the console without ports and process IDs."""
+    console = folder / f"console-{clew}"
+    environ = {"CLEW_MODE": "file", "CLEW_DIR": str(folder / "clew")}
+    with _running([str(BIN / "uvicorn"), "--port", "0", "api:app"], folder, console, environ, clew=clew):
+        port = _await(console, r"http://127\.0\.0\.1:(\d+)")[1]
+        for path in ("/fail", "/inner/fail", "/absent"):
+            with contextlib.suppress(urllib.error.HTTPError):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30).close()
+        _await(console, "GET /absent")
+    return re.sub(r"process \[\d+\]|127\.0\.0\.1:\d+", "#", console.read_text())
+
+
+def test_uvicorn_shows_the_same(tmp_path: Path) -> None:
+    """The tracebacks of FastAPI's and Starlette's failing requests have the frames that they have without Clew."""
+    (tmp_path / "api.py").write_text(API)
+
+    plain = _uvicorn(tmp_path, clew=False)
+
+    assert plain.count("LookupError: no shelf") == 2
+    assert plain == _uvicorn(tmp_path, clew=True)
+
+
 def _worker(folder: Path, pool: str, *, clew: bool) -> set[str]:
     """Run one task in a Celery worker and return the lines of its console without times, process and task IDs."""
     for name in ("queue", "done", "control", "results"):

@@ -16,7 +16,8 @@ from opentelemetry.instrumentation.propagators import ResponsePropagator, defaul
 from opentelemetry.trace import get_current_span, set_span_in_context
 
 from clew import diagnostics
-from clew.correlation.context import correlation_id_in
+from clew.correlation import ids
+from clew.correlation.context import MARK, correlation_id_in
 from clew.correlation.origin import correlation_headers
 from clew.importing import when_imported
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from opentelemetry.context import Context
-    from opentelemetry.trace import Span
+    from opentelemetry.trace import Span, SpanContext
 
     from clew.settings import Settings
 
@@ -71,16 +72,34 @@ class ClewResponsePropagator(ResponsePropagator):
         if headers:
             setter.set(carrier, EXPOSE_HEADER, ", ".join(headers))
 
+    def add_to_asgi(self, message: MutableMapping[str, Any], span: Span) -> None:
+        """Do what `inject` does, for a message that starts a response, from the span alone. Only without an `inner`."""
+        headers = message["headers"] = list(message.get("headers") or ())
+        present = {name.lower() for name, _ in headers}
+        context = span.get_span_context()
+        found = {TRACE_HEADER: _traceresponse(context)} if context.is_valid else {}
+        correlation_id = getattr(span, MARK, None) or (ids.trace_id_hex(context.trace_id) if found else None)
+        if correlation_id and self._header:
+            found[self._header] = correlation_id
+        added = [name for name in found if name.encode() not in present]
+        headers += [(name.encode(), found[name].encode()) for name in added]
+        if added:
+            headers.append((EXPOSE_HEADER.lower().encode(), ", ".join(added).encode()))
+
     def headers(self, context: Context) -> dict[str, str]:
         """Return the headers that belong to `context`."""
         found: dict[str, str] = {}
         span = get_current_span(context).get_span_context()
         if span.is_valid and self.inner is None:
-            found[TRACE_HEADER] = f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
+            found[TRACE_HEADER] = _traceresponse(span)
         correlation_id = correlation_id_in(context)
         if correlation_id and self._header:
             found[self._header] = correlation_id
         return found
+
+
+def _traceresponse(span: SpanContext) -> str:
+    return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
 
 
 def install(settings: Settings) -> None:

@@ -63,6 +63,7 @@ class Request:
         "_before",
         "_completed",
         "_context",
+        "_is_complete",
         "_is_failed",
         "_is_http",
         "_middleware",
@@ -84,6 +85,7 @@ class Request:
         self._attributes = attributes
         self._active = active_attributes(attributes)
         self._is_http = scope["type"] == "http"
+        self._is_complete = False
         self._is_failed = False
         self._completed: tuple[float, int] | None = None
         self._response_size: bytes | None = None
@@ -153,6 +155,7 @@ class Request:
 
     def _complete(self, size: int) -> None:
         """End the span with the response, or note when that was where the end has to wait."""
+        self._is_complete = True
         if size <= _BUFFERED:
             self._completed = perf_counter(), time_ns()
             if not self._is_failed:
@@ -160,7 +163,8 @@ class Request:
 
     def release(self) -> None:
         """End the span of a response that is complete: what the application does from now on is not the request's."""
-        if self._completed is not None:
+        if self._is_complete:
+            self._completed = self._completed or (perf_counter(), time_ns())
             self._end_span(None)
 
     def end(self, error: BaseException | None) -> None:

@@ -79,8 +79,9 @@ def make_sample(
         elif multiline and chance.random() < 0.05:
             more = ("second line of it", "  and a third: 5")
             label = label._replace(message="\n".join([label.message, *more]))
-        lines += [line, *more]
-        labels.append((label, 1 + len(more)))
+        told = [*line.split("\n"), *more]
+        lines += told
+        labels.append((label, len(told)))
     return Sample(lines, labels)
 
 
@@ -215,6 +216,42 @@ def _loguru(chance: random.Random, time: datetime) -> tuple[str, Label]:
     return f"{stamp} | {level: <8} | {name}:place:7 - {message}", Label(_ns(time), severity_of(level), name, message)
 
 
+def _with_traceback(chance: random.Random, head: str) -> tuple[tuple[str, ...], str]:
+    """Make the further lines of a record, each behind a head of its own, and what they say was raised."""
+    if chance.random() < 0.8:
+        return (), ""
+    chained = ("", "During handling of the above exception, another exception occurred:", "", *TRACEBACK)
+    lines = (*TRACEBACK, *(chained if chance.random() < 0.3 else ()))
+    return tuple(head + line for line in lines), "shop.orders.OrderError"
+
+
+def _openstack_failing(chance: random.Random, time: datetime) -> tuple[str, Label]:
+    stamp = f"{time:%Y-%m-%d %H:%M:%S}.{time.microsecond // 1000:03}"
+    name, message = chance.choice(LOGGERS[1:4]), chance.choice(MESSAGES[:4])
+    more, raised = _with_traceback(chance, f"{stamp} 25746 ERROR {name} ")
+    line = f"{stamp} 25746 ERROR {name} [req-{chance.getrandbits(32):08x} - - - - -] {message}"
+    return "\n".join([line, *more]), Label(_ns(time), 17, name, message, raised)
+
+
+def _apache_wsgi(chance: random.Random, time: datetime) -> tuple[str, Label]:
+    head = (
+        f"[{time:%a %b %d %H:%M:%S}.{time.microsecond:06} {time:%Y}] [wsgi:error] [pid 1235:tid 140012345678]"
+        f" [client 10.0.0.{chance.randrange(255)}:51000] "
+    )
+    message = "mod_wsgi (pid=1235): Exception occurred processing WSGI script '/srv/app.wsgi'."
+    more, raised = _with_traceback(chance, head)
+    return "\n".join([head + message, *more]), Label(_ns(time, per=1000), 17, "wsgi", message, raised)
+
+
+def _syslog_failing(chance: random.Random, time: datetime) -> tuple[str, Label]:
+    level, text = _pick(chance, "INFO WARNING ERROR"), chance.choice(MESSAGES[:4])
+    head = f"{time:%b} {time.day:2d} {time:%H:%M:%S} combo shop[{chance.randrange(1, 32000)}]: "
+    message = f"{level}:shop.orders:{text}"
+    more, raised = _with_traceback(chance, head)
+    label = Label(_ns(time, per=10**9), severity_of(level), "shop", message, raised)
+    return "\n".join([head + message, *more]), label
+
+
 def _nginx(chance: random.Random, time: datetime) -> tuple[str, Label]:
     level = _pick(chance, "error warn notice crit")
     message = f'*{chance.randrange(99)} open() "/srv/a" failed (2: No such file or directory), client: 10.0.0.1'
@@ -233,6 +270,7 @@ SAMPLES: Final = {
     "python level only": _python("%(asctime)s %(levelname)s %(message)s"),
     "python basic": _python("%(levelname)s:%(name)s:%(message)s"),
     "python iso": _python("%(asctime)s %(levelname)s [%(name)s] %(message)s", datefmt="%Y-%m-%dT%H:%M:%S%z", per=10**9),
+    "python process level": _python("%(asctime)s %(process)d %(levelname)s %(message)s"),
     "python flask": _python("[%(asctime)s] %(levelname)s in %(name)s: %(message)s"),
     "python pipes": _python("{asctime} | {levelname:<8} | {name} | {message}"),
     "openstack": _openstack,
@@ -247,6 +285,9 @@ SINGLE: Final = {
     "linux": _linux,
     "syslog 5424": _syslog_5424,
     "nginx": _nginx,
+    "openstack with tracebacks": _openstack_failing,
+    "apache with tracebacks": _apache_wsgi,
+    "syslog with tracebacks": _syslog_failing,
 }
 
 
@@ -374,6 +415,45 @@ def test_chained_traceback_is_one_record(tmp_path: Path) -> None:
         second.message,
     )
     assert "\n".join(lines[1:-1]) == first.attribute("exception.stacktrace")
+
+
+def test_traceback_of_another_process(tmp_path: Path) -> None:
+    """Where each line has a head, a traceback ends with what was raised, and is never joined to another process's."""
+    head, other = "Jan 31 14:00:00 combo shop[7]: ", "Jan 31 14:00:00 combo mail[8]: "
+    lines = [f"{other}sent", *(head + line for line in TRACEBACK), f"{head}next", f"{other}sent"]
+
+    rows = [row for row in _read_rows(tmp_path / "app.log", lines) if isinstance(row, LogRow)]
+
+    assert [
+        ("mail", "sent", None),
+        ("shop", "", "shop.orders.OrderError"),
+        ("shop", "next", None),
+        ("mail", "sent", None),
+    ] == [(row.logger, row.message, row.attribute("exception.type")) for row in rows]
+    assert "\n".join(TRACEBACK) == rows[1].attribute("exception.stacktrace")
+
+
+def test_line_breaks_that_rsyslog_escaped(tmp_path: Path) -> None:
+    """A traceback that rsyslog made one line of is a traceback again."""
+    (row,) = _read_rows(tmp_path / "app.log", ["Jan 31 14:00:00 combo shop[7]: failed#012" + "#012".join(TRACEBACK)])
+
+    assert isinstance(row, LogRow)
+    assert ("failed", "\n".join(TRACEBACK)) == (row.message, row.attribute("exception.stacktrace"))
+
+
+def test_json_behind_a_head(tmp_path: Path) -> None:
+    """A JSON log line in syslog is that record; the head tells what the object does not."""
+    line = '{"timestamp": "2026-01-31T13:59:59.5Z", "level": "ERROR", "message": "sold out", "order": 17}'
+
+    (row,) = _read_rows(tmp_path / "app.log", [f"Jan 31 14:00:00 combo shop[7]: {line}"])
+
+    assert isinstance(row, LogRow)
+    assert ("sold out", 17, "shop", {"order": 17, "host.name": "combo", "process.pid": "7"}) == (
+        row.message,
+        row.severity_number,
+        row.logger,
+        row.attributes,
+    )
 
 
 def test_lines_that_belong_to_no_record(tmp_path: Path) -> None:

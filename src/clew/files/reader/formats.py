@@ -47,13 +47,15 @@ _REQUEST: Final = (
     r'"(?P<message>(?:[^"\\]|\\.)*)" (?P<http__response__status_code>\d{3}|-)'
     r"(?: (?P<http__response__body__size>\d+|-))?"
 )
+_OF_TRACEBACK: Final = r"\s|$|Traceback \(most|The above exception|During handling|[A-Za-z_][\w.]*(?:: |$)"
+"""How a line of a traceback begins; OpenStack writes each with a head, and without the request in brackets."""
 
 
 KNOWN: Final = (
     TextFormat(
         "openstack",
         rf"(?:\S+\.log\S* +)?(?P<time>{_TIME}) (?P<process__pid>\d+) {_LEVEL} (?P<logger>[\w.-]+)"
-        r" \[(?P<request>[^\]]*)\] ?(?P<message>.*)",
+        rf"(?: \[(?P<request>[^\]]*)\] ?| (?={_OF_TRACEBACK})|(?=$))(?P<message>.*)",
     ),
     TextFormat("celery", rf"\[(?P<time>{_TIME}): {_LEVEL}/(?P<process>[^\]]+)\] ?(?P<message>.*)"),
     TextFormat("gunicorn", rf"\[(?P<time>{_TIME})\] \[(?P<process__pid>\d+)\] \[{_LEVEL}\] ?(?P<message>.*)"),
@@ -90,8 +92,13 @@ KNOWN: Final = (
     ),
     TextFormat(
         "time-logger-level",
-        rf"\[?(?P<time>{_TIME})\]?{_GAP}(?!{LEVEL_PATTERN}\b){_LOGGER} *[:|]?"
+        rf"\[?(?P<time>{_TIME})\]?{_GAP}(?!{LEVEL_PATTERN}\b|\d+\b){_LOGGER} *[:|]?"
         rf" +\[?{_LEVEL}\]?(?: *[:|-])? +(?P<message>.*)",
+    ),
+    TextFormat(
+        "time-pid-level",
+        rf"\[?(?P<time>{_TIME})\]?{_GAP}[\[(]?(?P<process__pid>\d+)[\])]?{_GAP}[\[(]?{_LEVEL}\b[\])]? *[:|-]? *"
+        r"(?P<message>.*)",
     ),
     TextFormat("time-level", rf"\[?(?P<time>{_TIME})\]?{_GAP}[\[(]?{_LEVEL}\b[\])]? *[:|-]? *(?P<message>.*)"),
     TextFormat(

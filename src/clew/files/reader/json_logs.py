@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _TIME: Final = ("timestamp", "@timestamp", "time", "ts", "asctime", "datetime", "date")
 _LEVEL: Final = ("level", "levelname", "log.level", "severity", "severity_text", "lvl", "loglevel", "levelno")
 _MESSAGE: Final = ("message", "msg", "event", "text", "body")
-_LOGGER: Final = ("logger", "log.logger", "logger_name", "loggerName", "name")
+LOGGER_KEYS: Final = ("logger", "log.logger", "logger_name", "loggerName", "name")
 _SERVICE: Final = ("service.name", "service", "service_name", "otelServiceName")
 _TRACE: Final = ("trace_id", "traceId", "trace.id", "otelTraceID", "traceid")
 _SPAN: Final = ("span_id", "spanId", "span.id", "otelSpanID", "spanid")
@@ -62,7 +62,7 @@ class JsonLogs:
         time_ns = timestamps.parse_any(time)
         if time is not None and time_ns is None:
             document["timestamp"] = time
-        origin = self.origin(_take_word(document, _SERVICE), _take_word(document, _LOGGER))
+        origin = self.origin(_take_word(document, _SERVICE), _take_word(document, LOGGER_KEYS))
         raw = _raw(time_ns or received_ns, level, message, node="hostname" in document)
         _add_ids(raw, document)
         raw["attributes"] = values.encode_attributes(_attributes(document))

@@ -6,10 +6,12 @@ import re
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Final
 
+import orjson
+
 from clew import schema
-from clew.files.reader import timestamps, tracebacks, values
+from clew.files.reader import json_logs, timestamps, tracebacks, values
 from clew.files.reader.records import LogRow, RawLine
-from clew.files.reader.severities import severity_of
+from clew.files.reader.severities import LEVEL_PATTERN, severity_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +30,12 @@ _SPAN: Final = re.compile(r"\b(?:span_?id|otelSpanID)[\"']?[=:]\s?[\"']?([0-9a-f
 _CORRELATION: Final = re.compile(
     r"\b(?:correlation[_.]?id|request_?id)[\"']?[=:]\s?[\"']?([A-Za-z0-9][\w.:/+=@~-]{0,127})", re.IGNORECASE
 )
+_FRACTION: Final = re.compile(r"[.,]\d{3}")
+_NOT_WRITER: Final = frozenset({"time", "message", "request"})
+"""Groups of a head that may differ between lines of one writer; OpenStack leaves the request out of a traceback's."""
+_TRACEBACK_WITHIN_NS: Final = 1_000_000_000
+"""How long after a record its traceback may begin, where each line of it has a head of its own."""
+_LEADING_LEVEL: Final = re.compile(rf"\[({LEVEL_PATTERN})\]|({LEVEL_PATTERN}):")
 _SYSLOG_SEVERITIES: Final = (24, 22, 21, 17, 13, 10, 9, 5)
 """SeverityNumber of syslog's severities 0 (emergency) to 7 (debug), as the data model of logs maps them."""
 
@@ -51,6 +59,8 @@ class TextLogs:
         self._received_ns: int | None = None
         self._lines: list[str] = []
         self._collected = 0
+        self._traceback = tracebacks.TracebackLines()
+        self._head = ""
 
     def feed(self, line: str, received_ns: int | None = None) -> list[LogRow | RawLine]:
         """Take one line; give the record that it completes, and the line itself if it belongs to none."""
@@ -58,13 +68,14 @@ class TextLogs:
         for form in self._forms:
             match = form.pattern.fullmatch(line)
             if match is not None:
+                if self._is_of_traceback(form, match):
+                    return self._add(_message(match))
                 complete = self.flush()
                 self._match, self._form, self._received_ns = match, form, received_ns
+                self._traceback.begin(_message(match))
                 return complete
         if self._continues(line):
-            self._lines.append(line)
-            self._collected += len(line)
-            return []
+            return self._add(line)
         if not line.strip():
             self._stats.blank += 1
             return self.flush()
@@ -79,9 +90,38 @@ class TextLogs:
             return []
         while self._lines and not self._lines[-1].strip():
             self._lines.pop()
-        text = "\n".join([match.groupdict().get("message") or "", *self._lines])
+        text = _unescaped(self._form, "\n".join([_message(match), *self._lines]))
         self._lines, self._collected = [], 0
         return [self._record(match, text)]
+
+    def _add(self, line: str) -> list[LogRow | RawLine]:
+        """Add a line to the record under way."""
+        self._lines.append(line)
+        self._collected += len(line)
+        return []
+
+    def _is_of_traceback(self, form: TextFormat, match: re.Match[str]) -> bool:
+        """Tell whether a line with a head of its own is one of a traceback that belongs to the record under way."""
+        before, message = self._match, _message(match)
+        if before is None or form is not self._form or self._collected > MAX_CONTINUATION_BYTES:
+            return False
+        if not self._traceback.is_under_way and message.rstrip() != tracebacks.HEADER:
+            return False
+        head = match.string[: match.start("message")]
+        is_same_moment = head == self._head and _FRACTION.search(head) is not None
+        self._head = head
+        return (
+            _writer(before) == _writer(match)
+            and (self._traceback.is_under_way or self._is_soon(before, match))
+            and self._traceback.goes_on(message, is_same_moment=is_same_moment)
+        )
+
+    @staticmethod
+    def _is_soon(before: re.Match[str], match: re.Match[str]) -> bool:
+        """Tell whether a line was written right after another one."""
+        times = (line.groupdict().get("time") or "" for line in (before, match))
+        first, second = (timestamps.parse_timestamp(time) or 0 for time in times)
+        return 0 <= second - first <= _TRACEBACK_WITHIN_NS
 
     def _continues(self, line: str) -> bool:
         """Tell whether a line without a head of its own belongs to the record under way."""
@@ -94,6 +134,11 @@ class TextLogs:
         """Make a record of a matched head and the text of all its lines."""
         groups = {name: value for name, value in match.groupdict().items() if value is not None and value != "-"}
         groups.pop("message", None)
+        if "level" not in groups:
+            row = self._json_record(text, groups)
+            if row is not None:
+                return row
+            _take_level(text, groups)
         raw: Json = {}
         _add_time(raw, groups, self._reference, self._received_ns)
         _add_severity(raw, groups)
@@ -108,6 +153,43 @@ class TextLogs:
         raw["body"] = values.encode(message)
         raw["attributes"] = values.encode_attributes(attributes)
         return LogRow(raw, origin)
+
+    def _json_record(self, text: str, groups: dict[str, str]) -> LogRow | None:
+        """Make a record of a JSON log line behind a head of syslog or of a container's runtime; None if it is none."""
+        if not text.startswith("{"):
+            return None
+        try:
+            document = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            return None
+        received_ns = timestamps.parse_timestamp(groups.get("time", ""), self._reference) or self._received_ns
+        told = {name.replace("__", "."): value for name, value in groups.items() if name != "time"}
+        if any(name in document for name in json_logs.LOGGER_KEYS):
+            told.pop("logger", None)
+        return self._logs.record({**told, **document}, received_ns)
+
+
+def _message(match: re.Match[str]) -> str:
+    return match.groupdict().get("message") or ""
+
+
+def _unescaped(form: TextFormat | None, text: str) -> str:
+    """Undo what rsyslog does to the line breaks of a message, so that a traceback is one again."""
+    if form is None or not form.name.startswith("syslog") or "#012" not in text:
+        return text
+    return text.replace("#012", "\n").replace("#011", "\t")
+
+
+def _writer(match: re.Match[str]) -> dict[str, str | None]:
+    """Return what a head says of who wrote the line."""
+    return {name: value for name, value in match.groupdict().items() if name not in _NOT_WRITER}
+
+
+def _take_level(text: str, groups: dict[str, str]) -> None:
+    """Take the level from the message's first word: so it comes where standard output goes to syslog."""
+    found = _LEADING_LEVEL.match(text)
+    if found is not None and "priority" not in groups:
+        groups["level"] = found[1] or found[2]
 
 
 def _add_time(raw: Json, groups: dict[str, str], reference: datetime, received_ns: int | None) -> None:

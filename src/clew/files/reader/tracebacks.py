@@ -8,6 +8,8 @@ from typing import Final, NamedTuple
 _START: Final = re.compile(r"^(?:  \+ Exception Group )?Traceback \(most recent call last\):\s*$", re.MULTILINE)
 _RAISED: Final = re.compile(r"^(?:  [|+] )?([A-Za-z_][\w.<>]*)(?:: (.*))?$")
 _CHAINED: Final = ("The above exception was the direct cause", "During handling of the above exception")
+HEADER: Final = "Traceback (most recent call last):"
+"""The line that a traceback begins with."""
 
 
 class Traceback(NamedTuple):
@@ -31,6 +33,41 @@ def split_traceback(text: str) -> tuple[str, Traceback | None]:
 def looks_continued(line: str) -> bool:
     """Whether a line can only belong to the line before it: indented, or a part of a traceback."""
     return line[:1].isspace() or line.startswith(("Traceback (", *_CHAINED))
+
+
+class TracebackLines:
+    """Follows a traceback each line of which has a head of its own, as in syslog, Apache's and OpenStack's logs."""
+
+    def __init__(self) -> None:
+        self._is_inside = self._is_told = False
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether the next line may be part of a traceback."""
+        return self._is_inside or self._is_told
+
+    def begin(self, message: str) -> None:
+        """Take the first line of a record; a traceback may begin with it."""
+        self._is_inside, self._is_told = message.rstrip() == HEADER, False
+
+    def goes_on(self, message: str, *, is_same_moment: bool) -> bool:
+        """Tell whether a line that its writer wrote next is part of the record's traceback, or begins one.
+
+        Args:
+            message: The line without its head.
+            is_same_moment: Whether its head says the same fraction of a second: what was raised may have more lines.
+        """
+        if message.rstrip() == HEADER:
+            self._is_inside, self._is_told = True, False
+        elif self._is_inside:
+            is_raised = message[:1].strip() != "" and not message.startswith("|")
+            if is_raised and _RAISED.match(message) is None:
+                self._is_inside = False
+                return False
+            self._is_inside, self._is_told = not is_raised, is_raised
+        elif self._is_told:
+            self._is_told = not message.strip() or message.startswith(_CHAINED) or is_same_moment
+        return self.is_under_way
 
 
 def _raised(stacktrace: str) -> tuple[str, str]:

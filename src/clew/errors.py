@@ -27,6 +27,10 @@ class SettingsError(ClewError, ValueError):
     slug = "bad-setting"
 
 
+class OptionError(SettingsError):
+    """A value on the command line that means nothing; the command was called in a wrong way."""
+
+
 class NoDataError(ClewError):
     """There is nothing to read where the command was told to look."""
 

@@ -159,13 +159,38 @@ def test_no_command_imports_opentelemetry(name: str) -> None:
     assert "False" == done.stdout.strip()
 
 
-@pytest.mark.parametrize("arguments", [("nope",), ("logs", "--nope"), ("trace",), ("logs", "--since", "whenever")])
-def test_wrong_usage(clew: Callable[..., Outcome], arguments: tuple[str, ...]) -> None:
-    """Wrong usage ends with 2 and says what is wrong."""
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("nope",), "No such command 'nope'; see 'clew --help'"),
+        (("tarce", "x"), "No such command 'tarce'. Did you mean 'trace'?; see 'clew --help'"),
+        (("logs", "--nope"), "No such option '--nope'"),
+        (("trace",), "Missing argument 'ID'; see 'clew trace --help'"),
+        (("trace", ""), "ID is empty; give an ID (see docs/reference/errors.md#bad-setting)"),
+        (("logs", "--id", " "), "--id is empty; give an ID (see docs/reference/errors.md#bad-setting)"),
+        (("logs", "--since", "whenever"), "--since: 'whenever' is no time that Clew knows"),
+        (("logs", "--since", ""), "--since: '' is no time that Clew knows"),
+        (("logs", "--limit", "0"), "Invalid value for '--limit' / '-n': 0 is not in the range x>=1"),
+        (("id", "a b"), "'a b' is no usable correlation ID"),
+        (("replay", "--rate", "fast"), "--rate must be a size"),
+        (("replay", "--endpoint", "ftp://x"), "the endpoint must be an http or https URL"),
+        (("retain", "--max-age", "-1"), "--max-age must be a duration"),
+        (("collector", "config", "nope"), "no overlay 'nope'"),
+    ],
+)
+def test_wrong_usage(clew: Callable[..., Outcome], arguments: tuple[str, ...], says: str) -> None:
+    """Wrong usage ends with 2, and one line says what is wrong."""
     outcome = clew(*arguments)
 
-    assert (2, "") == (outcome.status, outcome.out)
-    assert "Error: " in outcome.err
+    assert (2, "", 1) == (outcome.status, outcome.out, len(outcome.err.splitlines()))
+    assert outcome.err.startswith(f"clew: {says}")
+
+
+def test_no_command_at_all(clew: Callable[..., Outcome]) -> None:
+    """Without a command the help is shown."""
+    outcome = clew()
+
+    assert "Commands:" in outcome.out + outcome.err
 
 
 def test_error_is_one_line_with_its_page(clew: Callable[..., Outcome], tmp_path: Path) -> None:
@@ -193,6 +218,18 @@ def test_closed_pipe_is_quiet(tmp_path: Path) -> None:
     process.stderr.close()
 
     assert (141, b"") == (process.wait(20), told)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_output_in_a_poor_encoding(shop: Path, encoding: str) -> None:
+    """Where the terminal's encoding lacks a character, it is shown escaped and nothing fails."""
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "COLUMNS": "60"}
+    for command in (("trace", "order-4711"), ("logs",), ("errors",)):
+        arguments = [sys.executable, "-m", "clew", *command, *([str(shop)])]
+
+        done = subprocess.run(arguments, capture_output=True, text=True, env=environment, check=False)
+
+        assert (0, "") == (done.returncode, done.stderr)
 
 
 def test_interrupt_is_quiet(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ class TestId:
         """What is no ID, and a template with other fields, is refused."""
         outcome = clew("id", *arguments)
 
-        assert (1, "") == (outcome.status, outcome.out)
+        assert (2, "") == (outcome.status, outcome.out)
         assert says in outcome.err
 
 
@@ -168,7 +168,7 @@ class TestRetain:
         """A bound that is none is refused, and nothing is removed."""
         outcome = clew("retain", rotated, "--max-bytes", "lots")
 
-        assert 1 == outcome.status
+        assert 2 == outcome.status
         assert "--max-bytes must be a size such as" in outcome.err
         assert 4 == len(self.names(rotated))
 

@@ -110,13 +110,14 @@ def test_json_output_is_input(clew: Callable[..., Outcome], mixed: Path, tmp_pat
         (("--level", "loud"), "--level must be a level"),
         (("--attr", "x"), "--attr must be KEY=VALUE"),
         (("--format", "x"), "is neither"),
+        (("--format", "%(1)s"), "is no regular expression"),
     ],
 )
 def test_bad_options(clew: Callable[..., Outcome], mixed: Path, options: tuple[str, ...], says: str) -> None:
     """An option's value that means nothing is refused in one line."""
     outcome = clew("logs", mixed, *options)
 
-    assert (1, "", 1) == (outcome.status, outcome.out, len(outcome.err.splitlines()))
+    assert (2, "", 1) == (outcome.status, outcome.out, len(outcome.err.splitlines()))
     assert says in outcome.err
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
+import io
 import os
 import sys
 from typing import Any, Final, NoReturn
 
 import click
 
-from clew.errors import ClewError
+from clew.errors import ClewError, OptionError
 from clew.version import __version__
 
 DONE: Final = 0
@@ -39,6 +41,10 @@ COMMANDS: Final = {
 """Each command's module, whose function has the command's name, and its help in a line: listing them loads none."""
 
 
+NO_ARGUMENTS: Final[Any] = getattr(click.exceptions, "NoArgsIsHelpError", ())
+"""What newer click raises for a group without a command; its message is the help."""
+
+
 class PipeClosedError(Exception):
     """Whoever read our output went away; click would call a `BrokenPipeError` a failure."""
 
@@ -49,6 +55,15 @@ class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """List the commands in the order in which a person meets them."""
         return list(COMMANDS)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is called; of a name that is none, say which one is near."""
+        near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+        if args[0] not in COMMANDS and near:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {near[0]!r}?")
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         """Load one command, or None if there is none of that name."""
@@ -98,17 +113,19 @@ def run(arguments: list[str] | None = None) -> NoReturn:
 def _status(arguments: list[str] | None) -> int:
     """Run a command and return its exit status; each error is one line on stderr."""
     status = FAILED
+    _write_anything()
     try:
         result: Any = clew.main(arguments, prog_name="clew", standalone_mode=False)
         sys.stdout.flush()
         status = result if isinstance(result, int) else DONE
     except click.UsageError as error:
-        error.show()
+        _tell_usage(error)
         status = USAGE
     except click.ClickException as error:
         _tell(error.format_message())
     except ClewError as error:
         _tell(f"{error} (see {ERRORS_PAGE}#{error.slug})")
+        status = USAGE if isinstance(error, OptionError) else FAILED
     except (KeyboardInterrupt, click.Abort):
         status = INTERRUPTED
     except (PipeClosedError, BrokenPipeError):
@@ -118,6 +135,21 @@ def _status(arguments: list[str] | None) -> int:
     except OSError as error:
         _tell(f"{error.filename or 'file'}: {error.strerror or error}")
     return status
+
+
+def _write_anything() -> None:
+    """Let output in an encoding that lacks a character show it escaped, as standard error always does."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _tell_usage(error: click.UsageError) -> None:
+    """Say in one line what was called in a wrong way; without any command or argument, help says more."""
+    command = error.ctx.command_path if error.ctx else "clew"
+    if isinstance(error, NO_ARGUMENTS):
+        click.echo(error.format_message(), err=True)
+    else:
+        _tell(f"{error.format_message().rstrip('.')}; see '{command} --help'")
 
 
 def _tell(message: str) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from clew.errors import DeliveryError, FormatError, MissingExtraError, SettingsError
+from clew.errors import DeliveryError, FormatError, MissingExtraError, OptionError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,13 +68,13 @@ def config_files(overlays: Sequence[str], extra: Sequence[Path] = ()) -> list[Pa
     """Return the files to load, in order: the base, the overlays, the user's own.
 
     Raises:
-        SettingsError: If an overlay does not exist, or nothing says where telemetry goes.
+        OptionError: If an overlay does not exist, or nothing says where telemetry goes.
     """
     unknown = [name for name in overlays if name not in OVERLAYS]
     if unknown:
-        raise SettingsError(f"no overlay {unknown[0]!r}; there are {', '.join(OVERLAYS)}")
+        raise OptionError(f"no overlay {unknown[0]!r}; there are {', '.join(OVERLAYS)}")
     if not DESTINATIONS.intersection(overlays) and not extra:
-        raise SettingsError(
+        raise OptionError(
             f"no destination among {', '.join(overlays) or 'none'}; add {' or '.join(sorted(DESTINATIONS))}"
         )
     folder = config_folder()

@@ -12,7 +12,7 @@ import click
 from clew import settings
 from clew.desk.query import LogFilter
 from clew.desk.when import parse_when
-from clew.errors import NoDataError, SettingsError
+from clew.errors import NoDataError, OptionError, SettingsError
 from clew.files.reader.formats import format_named
 from clew.files.reader.severities import severity_of
 from clew.files.reader.sources import find_sources
@@ -51,9 +51,12 @@ class Place:
         """Return the form of text logs that the user named.
 
         Raises:
-            SettingsError: If it is none.
+            OptionError: If it is none.
         """
-        return format_named(self.form) if self.form else None
+        try:
+            return format_named(self.form) if self.form else None
+        except SettingsError as error:
+            raise OptionError(str(error)) from None
 
 
 def place(command: F) -> F:
@@ -64,9 +67,9 @@ def place(command: F) -> F:
         form = context.params.pop("form", None)
         return Place(paths or (folder or settings.read_process().folder,), form)
 
-    command = click.argument("place", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path), callback=collect)(
-        command
-    )
+    command = click.argument(
+        "place", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path, readable=False), callback=collect
+    )(command)
     command = click.option(
         "--format",
         "form",
@@ -111,7 +114,11 @@ def log_filters(command: F) -> F:
     """Add what log records are filtered by; the command gets it as one `LogFilter` by `make_filter`."""
     options = (
         click.option(
-            "--id", "identifier", metavar="ID", default="", help="Only records with this correlation, trace or span ID."
+            "--id",
+            "identifier",
+            metavar="ID",
+            callback=identifier,
+            help="Only records with this correlation, trace or span ID.",
         ),
         click.option("--level", metavar="LEVEL", default="", help="Only this level and above, such as WARNING."),
         click.option(
@@ -138,15 +145,15 @@ def make_filter(
     """Make the filter that the options ask for.
 
     Raises:
-        SettingsError: If an option's value means nothing.
+        OptionError: If an option's value means nothing.
     """
     least = severity_of(level)
     if level and not least:
-        raise SettingsError(f"--level must be a level such as DEBUG, INFO or ERROR, got {level!r}")
+        raise OptionError(f"--level must be a level such as DEBUG, INFO or ERROR, got {level!r}")
     pairs = tuple((key, value) for key, _, value in (text.partition("=") for text in attributes))
     bad = next((text for text in attributes if "=" not in text), None)
     if bad is not None:
-        raise SettingsError(f"--attr must be KEY=VALUE, got {bad!r}")
+        raise OptionError(f"--attr must be KEY=VALUE, got {bad!r}")
     return LogFilter(identifier, frozenset(services), least, since, until, text, pairs)
 
 
@@ -154,12 +161,12 @@ def parsed(option: str, parse: Callable[[str], T], text: str) -> T:
     """Parse an option's value as a setting.
 
     Raises:
-        SettingsError: If it cannot be.
+        OptionError: If it cannot be.
     """
     try:
         return parse(text)
     except ValueError as error:
-        raise SettingsError(f"{option} {error}, got {text!r}") from None
+        raise OptionError(f"{option} {error}, got {text!r}") from None
 
 
 def tell_unread(stats: ReadStats) -> None:
@@ -183,8 +190,18 @@ def tell_unread(stats: ReadStats) -> None:
 
 
 def _moment(_: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
-
     try:
-        return parse_when(text, datetime.now().astimezone()) if text else None
+        return None if text is None else parse_when(text, datetime.now().astimezone())
     except SettingsError as error:
-        raise click.BadParameter(str(error), param=parameter) from None
+        raise OptionError(f"--{parameter.name}: {error}") from None
+
+
+def identifier(_: click.Context, parameter: click.Parameter, text: str | None) -> str:
+    """Return an ID that was given; an empty one, as of a variable that is unset, would stand for every request.
+
+    Raises:
+        OptionError: If it is blank.
+    """
+    if text is not None and not text.strip():
+        raise OptionError(f"{parameter.opts[0] if parameter.opts[0].startswith('-') else 'ID'} is empty; give an ID")
+    return (text or "").strip()

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 import orjson
 
-from clew.errors import DeliveryError, SettingsError
+from clew.errors import DeliveryError, OptionError
 from clew.files import bookmarks
 from clew.files.reader import lines, otlp, reading
 from clew.files.reader.records import RawLine, ReadStats
@@ -52,7 +52,7 @@ class Endpoint:
         """Take what is given, else what OpenTelemetry's variables say, else the local Collector.
 
         Raises:
-            SettingsError: If the URL cannot be posted to, or a header is not `name=value`.
+            OptionError: If the URL cannot be posted to, or a header is not `name=value`.
         """
         url = url or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or DEFAULT_ENDPOINT
         _check(url)
@@ -61,7 +61,7 @@ class Endpoint:
         for pair in (*pairs, *headers):
             name, equals, value = pair.partition("=")
             if not equals:
-                raise SettingsError(f"a header must be NAME=VALUE, got {name!r} alone")
+                raise OptionError(f"a header must be NAME=VALUE, got {name!r} alone")
             found[name.strip()] = unquote(value.strip())
         return cls(url.rstrip("/"), found, environ.get("OTEL_EXPORTER_OTLP_CERTIFICATE") or None)
 
@@ -193,13 +193,13 @@ def _connect(scheme: str, host: str, certificate: str | None) -> http.client.HTT
 def _check(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise SettingsError(f"the endpoint must be an http or https URL such as {DEFAULT_ENDPOINT}, got {url!r}")
+        raise OptionError(f"the endpoint must be an http or https URL such as {DEFAULT_ENDPOINT}, got {url!r}")
     try:
         port = parts.port
     except ValueError:
-        raise SettingsError(f"the endpoint's port is no number in {url!r}") from None
+        raise OptionError(f"the endpoint's port is no number in {url!r}") from None
     if port == _GRPC_PORT:
-        raise SettingsError(f"{url!r} is the port of OTLP over gRPC; `clew replay` posts over HTTP, to port 4318")
+        raise OptionError(f"{url!r} is the port of OTLP over gRPC; `clew replay` posts over HTTP, to port 4318")
 
 
 def _rejected(answer: bytes) -> int:

@@ -16,7 +16,7 @@ from clew import settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from rich.console import Console
+    from rich.console import Console, OverflowMethod
     from rich.text import Text
 
 DEFAULT_WIDTH: Final = 120
@@ -70,16 +70,17 @@ def page(lines: Iterable[str]) -> None:
 
 def styled(texts: Iterable[Text]) -> Iterator[str]:
     """Turn rich's texts into lines of the terminal's width; far faster than printing each on a console."""
+    overflow: OverflowMethod = "ellipsis" if is_unicode() else "crop"
     if not has_colour():
         for text in texts:
-            text.truncate(width(), overflow="ellipsis")
+            text.truncate(width(), overflow=overflow)
             yield text.plain.rstrip()
         return
     from rich.color import ColorSystem  # noqa: PLC0415 - rich takes longer to import than most answers without colour
 
     console, columns = make_console(), width()
     for text in texts:
-        text.truncate(columns, overflow="ellipsis")
+        text.truncate(columns, overflow=overflow)
         parts = text.render(console)
         yield "".join(
             part.style.render(part.text, color_system=ColorSystem.STANDARD) if part.style else part.text

@@ -9,7 +9,7 @@ import click
 from clew import settings
 from clew.correlation import ids
 from clew.desk import plain
-from clew.errors import SettingsError
+from clew.errors import OptionError
 
 _SPAN_ID_LENGTH = 16
 
@@ -48,11 +48,11 @@ def describe(identifier: str, templates: tuple[str, ...]) -> dict[str, Any]:
     """Return the correlation ID, its trace ID and the links.
 
     Raises:
-        SettingsError: If it is no usable ID, or a template names a field that there is not.
+        OptionError: If it is no usable ID, or a template names a field that there is not.
     """
     correlation_id = ids.clean(identifier)
     if correlation_id is None:
-        raise SettingsError(
+        raise OptionError(
             f"{identifier!r} is no usable correlation ID: it has 1 to {ids.MAX_LENGTH} characters of "
             "A-Z a-z 0-9 . _ : / + = @ ~ -, the first one a letter or digit"
         )
@@ -66,4 +66,4 @@ def _filled(template: str, fields: dict[str, str]) -> str:
     try:
         return template.format(**fields)
     except (KeyError, IndexError, ValueError):
-        raise SettingsError(f"--url may name {{trace_id}} and {{correlation_id}} only, got {template!r}") from None
+        raise OptionError(f"--url may name {{trace_id}} and {{correlation_id}} only, got {template!r}") from None

@@ -38,10 +38,10 @@ def retain(folder: Path | None, *, dry_run: bool, as_data: bool, **bounds: str |
       clew retain /var/lib/otel --max-age 3d --max-bytes 2GiB
     """
     resolved = settings.read_process()
-    place = folder or resolved.folder
+    place, policy = folder or resolved.folder, make_policy(RetentionPolicy.from_settings(resolved), bounds)
     if not place.is_dir():
         raise NoDataError(f"no folder {str(place)!r}; name one, or set CLEW_DIR")
-    result = retention.apply(place, make_policy(RetentionPolicy.from_settings(resolved), bounds), dry_run=dry_run)
+    result = retention.apply(place, policy, dry_run=dry_run)
     if as_data:
         click.echo(plain.as_json(result_data(result, dry_run=dry_run)))
     elif result.busy:
@@ -56,7 +56,7 @@ def make_policy(policy: RetentionPolicy, bounds: dict[str, str | None]) -> Reten
     """Return the policy with the bounds that options change.
 
     Raises:
-        SettingsError: If a bound is not what it has to be.
+        OptionError: If a bound is not what it has to be.
     """
     parsers: dict[str, tuple[str, Any]] = {
         "max_age": ("max_age_s", settings.duration_s),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command
-@click.argument("identifier", metavar="ID")
+@click.argument("identifier", metavar="ID", callback=options.identifier)
 @options.place
 @click.option("--logs/--no-logs", "with_logs", default=True, help="Show log lines at their place, or spans only.")
 @options.json_output

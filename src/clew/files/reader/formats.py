@@ -185,17 +185,22 @@ def format_named(text: str) -> TextFormat:
     if text in known:
         return known[text]
     if "(?P<" in text:
-        try:
-            re.compile(text)
-        except re.error as error:
-            raise SettingsError(f"the format {text!r} is no regular expression: {error}") from None
-        return TextFormat(text, text)
+        return _compiled(text, text)
     if _FIELD.search(text):
-        return TextFormat(text, _from_logging(text))
+        return _compiled(text, _from_logging(text))
     raise SettingsError(
         f"the format {text!r} is neither a logging format such as '%(asctime)s %(levelname)s %(message)s', "
         f"nor a regular expression with named groups, nor one of {', '.join(known)}"
     )
+
+
+def _compiled(text: str, source: str) -> TextFormat:
+    """Make the form of an expression that a user wrote, or of one made from what a user wrote."""
+    try:
+        re.compile(source)
+    except re.error as error:
+        raise SettingsError(f"the format {text!r} is no regular expression: {error}") from None
+    return TextFormat(text, source)
 
 
 def detect(sample: Iterable[str]) -> tuple[TextFormat, ...]:

@@ -121,6 +121,31 @@ def test_folder_that_is_being_written(clew: Callable[..., Outcome], tmp_path: Pa
     assert all("Traceback" not in outcome.err for outcome in outcomes)
 
 
+@pytest.mark.parametrize("name", [name for name in READERS if name != "replay"])
+def test_pipe(shop: Path, name: str) -> None:
+    """What comes through standard input is read as a file is, by questions that read twice too."""
+    text = b"".join(path.read_bytes() for path in sorted(shop.iterdir()))
+    command = [sys.executable, "-m", "clew", *READERS[name]]
+
+    answers = [
+        subprocess.run([*command, place], input=text, capture_output=True, check=False) for place in ("-", "/dev/stdin")
+    ]
+
+    assert [(0, b"")] * 2 == [(answer.returncode, answer.stderr) for answer in answers]
+    assert b"order-4711" in answers[0].stdout
+    assert answers[0].stdout == answers[1].stdout
+
+
+def test_pipe_is_not_followed() -> None:
+    """What comes through a pipe cannot be followed."""
+    command = [sys.executable, "-m", "clew", "logs", "--follow", "-"]
+
+    done = subprocess.run(command, input="", capture_output=True, text=True, check=False)
+
+    assert (2, "") == (done.returncode, done.stdout)
+    assert done.stderr.startswith("clew: --follow reads files, and '/dev/stdin' is a pipe; leave it out")
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_has_an_example(clew: Callable[..., Outcome], name: str) -> None:
     """Each command's help says what it does and shows an example."""

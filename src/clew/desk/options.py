@@ -14,6 +14,7 @@ from clew.desk.query import LogFilter
 from clew.desk.when import parse_when
 from clew.errors import NoDataError, OptionError, SettingsError
 from clew.files.reader.formats import format_named
+from clew.files.reader.pipes import STANDARD_INPUT
 from clew.files.reader.severities import severity_of
 from clew.files.reader.sources import find_sources
 
@@ -65,6 +66,7 @@ def place(command: F) -> F:
     def collect(context: click.Context, _: click.Parameter, paths: tuple[Path, ...]) -> Place:
         folder = context.params.pop("folder", None)
         form = context.params.pop("form", None)
+        paths = tuple(STANDARD_INPUT if str(path) == "-" else path for path in paths)
         return Place(paths or (folder or settings.read_process().folder,), form)
 
     command = click.argument(

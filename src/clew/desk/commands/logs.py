@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clew.desk import options, ordering, plain, query, terminal
-from clew.errors import NoDataError
+from clew.errors import NoDataError, OptionError
 from clew.files.reader import reading
 from clew.files.reader.following import Follower
 from clew.files.reader.records import LogRow, ReadStats
@@ -44,6 +44,7 @@ def logs(place: Place, *, limit: int | None, follow: bool, as_data: bool, **filt
       clew logs --id order-4711 --json
       clew logs --follow --service shop
       clew logs /var/log/app.log --format '%(asctime)s %(levelname)s %(name)s: %(message)s'
+      kubectl logs deploy/shop | clew logs -
     """
     wanted = options.make_filter(**filters)
     if follow:
@@ -83,6 +84,9 @@ def find_logs(
 
 def follow_logs(place: Place, wanted: query.LogFilter, tail: int, *, as_data: bool) -> None:
     """Print the last records that match, then those that are being written, until interrupted."""
+    pipe = next((path for path in place.paths if path.exists() and not (path.is_dir() or path.is_file())), None)
+    if pipe is not None:
+        raise OptionError(f"--follow reads files, and {str(pipe)!r} is a pipe; leave it out")
     whole = wanted.since_ns is not None
     with Follower(place.paths, ReadStats(), signals=("logs",), form=place.text_form(), whole=whole) as follower:
         arriving = query.unique(_arriving(follower, wanted, None if whole else tail), _REMEMBERED)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from clew import schema
 from clew.errors import NoDataError
+from clew.files.reader import pipes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -65,6 +66,8 @@ def _sources(path: Path) -> Iterator[Source]:
         if path.is_dir():
             yield from _in_folder(path)
         else:
+            if not stat.S_ISREG(path.stat().st_mode):
+                path = pipes.keep(path)
             status = path.stat()
             yield Source(path, "", named=True, modified_s=status.st_mtime, size=status.st_size)
     except FileNotFoundError:

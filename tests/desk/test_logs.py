@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
+import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -127,6 +129,46 @@ def test_nothing_matches(clew: Callable[..., Outcome], mixed: Path) -> None:
 
     assert (1, "") == (outcome.status, outcome.out)
     assert outcome.err.startswith("clew: no log record matches in 2 files")
+
+
+@pytest.mark.parametrize("command", [("logs",), ("errors",), ("report", "--json")])
+def test_service_that_there_is_not(clew: Callable[..., Outcome], shop: Path, command: tuple[str, ...]) -> None:
+    """A service that is in no file is no good news: the ones that there are stand in the line, the nearest first."""
+    outcome = clew(*command, shop, "--service", "order")
+
+    assert (1, "") == (outcome.status, outcome.out)
+    assert outcome.err.startswith("clew: no service 'order'; there are orders, payments, shop in ")
+
+
+def test_raw_lines(clew: Callable[..., Outcome], tmp_path: Path) -> None:
+    """Lines in no known form are counted, and shown when they are asked for."""
+    path = tmp_path / "print.txt"
+    path.write_text("starting\nready on port 80\n")
+
+    passed = clew("logs", path)
+    shown = clew("logs", path, "--raw")
+    found = clew("logs", path, "--raw", "--text", "PORT")
+
+    assert (1, "") == (passed.status, passed.out)
+    assert passed.err.startswith(
+        "clew: passed over 2 lines in no known form (--raw shows them, --format tells their form)\n"
+    )
+    assert ["starting", "ready on port 80"] == [line.strip() for line in shown.out.splitlines()]
+    assert ["ready on port 80"] == [line.strip() for line in found.out.splitlines()]
+
+
+def test_folder_that_may_not_be_listed(clew: Callable[..., Outcome], mixed: Path) -> None:
+    """A subfolder that is closed to us is told, whatever else was read."""
+    (mixed / "closed").mkdir()
+    (mixed / "closed").chmod(0)
+    command = [sys.executable, "-m", "clew", "logs", "--limit", "1", str(mixed)]
+    ordinary = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    if ordinary and not shutil.which(ordinary[0]):
+        pytest.skip("as root every folder can be listed")
+
+    done = subprocess.run([*ordinary, *command], capture_output=True, text=True, check=False)
+
+    assert (0, f"clew: passed over 1 unreadable path: {mixed}/closed\n") == (done.returncode, done.stderr)
 
 
 def test_order_over_many_files(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from clew.files.reader.formats import TextFormat
     from clew.files.reader.records import ReadStats
     from clew.files.reader.sources import Source
+
+_PLURAL = re.compile(r"\b(line|file|path)s\b")
+_SINGULAR = r"\1"
 
 F = TypeVar("F", bound="Callable[..., Any]")
 T = TypeVar("T")
@@ -171,20 +175,19 @@ def parsed(option: str, parse: Callable[[str], T], text: str) -> T:
         raise OptionError(f"{option} {error}, got {text!r}") from None
 
 
-def tell_unread(stats: ReadStats) -> None:
+def tell_unread(stats: ReadStats, raw_option: str = "") -> None:
     """Say on stderr, in one line, what could not be used of what was read."""
+    cure = f" ({raw_option}--format tells their form)" if stats.foreign else ""
     parts = [
         (stats.torn, "torn lines"),
-        (stats.foreign, "lines in no known form"),
+        (stats.foreign, f"lines in no known form{cure}"),
         (stats.overlong, "lines too long"),
         (len(stats.binary), "binary files"),
         (len(stats.damaged), "damaged files"),
-        (len(stats.unreadable), "unreadable files"),
+        (len(stats.unreadable), "unreadable paths"),
     ]
     told = [
-        f"{number} {what if number > 1 else what.replace('lines', 'line').replace('files', 'file')}"
-        for number, what in parts
-        if number
+        f"{number} {what if number > 1 else _PLURAL.sub(_SINGULAR, what, count=1)}" for number, what in parts if number
     ]
     if told:
         names = [str(path) for path in (*stats.binary, *stats.damaged, *stats.unreadable)][:3]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -9,13 +10,12 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from clew.errors import NoDataError
 from clew.files.reader import reading
-from clew.files.reader.records import LogRow, SpanRecord
+from clew.files.reader.records import LogRow, RawLine, ReadStats, SpanRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from clew.files.reader.formats import TextFormat
-    from clew.files.reader.records import ReadStats
     from clew.files.reader.sources import Source
 
 R = TypeVar("R", bound="SpanRecord | LogRow")
@@ -25,6 +25,9 @@ MAX_RECORDS: Final = 20_000
 
 MAX_NEEDLES: Final = 16
 """IDs that a file is searched for as bytes; for more of them, parsing it whole is faster."""
+
+MAX_NAMED: Final = 10
+"""Services that are named when one is asked for that there is not."""
 
 _HEX: Final = re.compile(r"[0-9a-fA-F]+")
 _TRACE_ID_LENGTH: Final = 32
@@ -149,6 +152,24 @@ def find_trace(
     if collected.is_empty:
         raise NoDataError(f"no span or log carries {identifier!r} in {counted(len(sources), 'file')}")
     return collected.trace()
+
+
+def missing_service(
+    sources: Iterable[Source], wanted: Collection[str], signals: Collection[str], form: TextFormat | None = None
+) -> str:
+    """Say which service that was asked for is in no file, and which there are; empty if all of them are there."""
+    named, last = set(), None
+    for row in reading.read(sources, ReadStats(), signals=signals, form=form):
+        if not isinstance(row, RawLine) and row.origin is not last:
+            last = row.origin
+            named.add(last.service)
+    present = sorted(named)
+    missing = next((service for service in sorted(wanted) if service not in present), None)
+    if missing is None:
+        return ""
+    near = difflib.get_close_matches(missing, present, n=1)
+    others = ", ".join([*near, *(service for service in present if service not in near)][:MAX_NAMED])
+    return f"no service {missing!r}; there are {others or 'none'}"
 
 
 def derived_trace_id(identifier: str, key: bytes | None) -> str:

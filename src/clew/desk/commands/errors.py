@@ -54,10 +54,14 @@ def errors(
         raise NoDataError(f"no span or log record in {query.counted(len(sources), 'file')}")
     wanted = set(services)
     chosen = [group for group in groups if not wanted or wanted & set(group.services)][:limit]
+    if services and not chosen:
+        missing = query.missing_service(sources, services, ("traces", "logs"), place.text_form())
+        if missing:
+            raise NoDataError(f"{missing} in {query.counted(len(sources), 'file')}")
     if as_data:
         click.echo(plain.as_json([group_data(group) for group in chosen], indent=True))
     elif not chosen:
-        click.echo(f"No errors in {stats.records} records of {query.counted(len(sources), 'file')}.")
+        click.echo(f"No errors in {query.counted(stats.records, 'record')} of {query.counted(len(sources), 'file')}.")
     else:
         terminal.draw(lambda console: draw(console, chosen))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from clew.desk import options, plain, terminal
-from clew.desk.query import counted
+from clew.desk.query import counted, missing_service
 from clew.errors import NoDataError
 
 if TYPE_CHECKING:
@@ -60,6 +60,9 @@ def report(
     options.tell_unread(contents.stats)
     if not contents.stats.records:
         raise NoDataError(f"no spans or log records in {counted(len(sources), 'file')}")
+    if services and not contents.analysis.spans and not contents.log_records:
+        missing = missing_service(sources, services, ("traces", "logs"), place.text_form())
+        raise NoDataError(f"{missing or 'no span or log record matches'} in {counted(len(sources), 'file')}")
     if as_data:
         click.echo(plain.as_json(data_of(contents), indent=True))
         return

@@ -39,7 +39,7 @@ class Origin(NamedTuple):
     """The element of `scopeSpans` or the like without its items."""
     path: Path
     form: str = "otlp"
-    """How the records were written: `otlp`, `json` or `text`."""
+    """How the records were written: `otlp`, `json` or `text`, or `raw` where that is not known."""
 
     @property
     def resource(self) -> Json:
@@ -331,6 +331,10 @@ class RawLine:
     path: Path
     line: int
     """Counted from 1; 0 where lines were skipped unread."""
+
+    def as_log(self) -> LogRow:
+        """Return a log record of which nothing is known but its text."""
+        return LogRow({"body": values.encode(self.text)}, Origin({}, {}, self.path, "raw"))
 
 
 Record: TypeAlias = SpanRecord | LogRow | MetricRow | RawLine

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -77,9 +78,13 @@ def _sources(path: Path) -> Iterator[Source]:
 
 
 def _in_folder(folder: Path) -> Iterator[Source]:
-    """List a folder's telemetry files. A file that is just being compressed is there twice; the whole one counts."""
-    os.listdir(folder)  # noqa: PTH208 - os.walk is silent about a folder that it may not list
-    for parent, folders, names in os.walk(folder):
+    """List a folder's telemetry files. A file that is just being compressed is there twice; the whole one counts.
+
+    A subfolder that cannot be listed is given as if it were a file, so that whoever reads counts it as unreadable.
+    """
+    os.listdir(folder)  # noqa: PTH208 - os.walk tells of a folder that it may not list after all others
+    closed: list[Path] = []
+    for parent, folders, names in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename))):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         present = set(names)
         for name in sorted(names):
@@ -88,6 +93,7 @@ def _in_folder(folder: Path) -> Iterator[Source]:
                 source = _source(Path(parent, name))
                 if source is not None:
                     yield source
+    yield from (Source(path, "", named=False, modified_s=time.time(), size=0) for path in closed)
 
 
 def _source(path: Path) -> Source | None:

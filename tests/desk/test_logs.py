@@ -193,10 +193,28 @@ def test_order_over_many_files(tmp_path: Path) -> None:
     assert times == found
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a.log",
+        "a.log.1",
+        "a.log.2.gz",
+        "a.log-20260131",
+        "a.log-20260131.gz",
+        "a.log.2026-01-31_14",
+        "a.log.2026-01-31T14",
+    ],
+)
+def test_rotated_names(clew: Callable[..., Outcome], tmp_path: Path, name: str) -> None:
+    """In a folder, text logs are read under the names that logrotate and Python's handlers give them."""
+    text = b"ERROR:shop:sold out\n"
+    write(tmp_path / "x" / name, gzip.compress(text) if name.endswith(".gz") else text)
+
+    assert "sold out" in clew("logs", tmp_path / "x").out
+
+
 def test_old_files_are_not_opened(clew: Callable[..., Outcome], tmp_path: Path) -> None:
     """With `--since`, files that were last written long before are passed over."""
-    import os  # noqa: PLC0415 - one test needs it
-
     old = write(tmp_path / "x" / "logs-old.jsonl", logs_line("a", log("old")))
     os.utime(old, (1_600_000_000, 1_600_000_000))
 
@@ -253,6 +271,18 @@ class TestFollowing:
         seen = [*first, *poll(), *poll()]
 
         assert ["one", "three", "two"] == sorted(message.split()[0] for message in seen)
+
+    def test_file_that_is_gone_for_a_while(self, tmp_path: Path) -> None:
+        """A file that was named, renamed, and made anew only later, is followed on."""
+        path = write(tmp_path / "logs.jsonl", logs_line("a", log("one")))
+        with Follower([path], ReadStats(), signals=("logs",), whole=True) as follower:
+            seen = [follower.poll()]
+            path.rename(tmp_path / "logs.jsonl.1")
+            seen += [follower.poll(), follower.poll()]
+            write(path, logs_line("a", log("two")))
+            seen.append(follower.poll())
+
+        assert [["one"], [], [], ["two"]] == [[row.message for row in rows if isinstance(row, LogRow)] for rows in seen]
 
     def test_truncated_file(self, tmp_path: Path, follow: Follow) -> None:
         """A file that was cut to nothing is read from its beginning again."""

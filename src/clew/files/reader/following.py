@@ -52,7 +52,7 @@ class Follower:
         """Return the records that were appended since the last call, file by file."""
         found: list[Record] = []
         listed = set()
-        for source in find_sources(self._paths, signals=self._signals):
+        for source in find_sources(self._present(), signals=self._signals):
             inode = _inode(source.path)
             if inode is None or inode in self._passed:
                 continue
@@ -80,6 +80,10 @@ class Follower:
         for followed in self._followed.values():
             followed.close()
         self._followed.clear()
+
+    def _present(self) -> Sequence[Path]:
+        """Return the paths that are there: at first all have to be, later one may be gone between two files."""
+        return self._paths if self._is_first else [path for path in self._paths if path.exists()]
 
     def _begin(self, source: Source, inode: tuple[int, int]) -> Iterator[Record]:
         """Take up a file that was not there before: follow a plain one, read a compressed one unless it is known."""

@@ -17,7 +17,7 @@ from clew.files.reader import pipes
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-_TELEMETRY_NAME: Final = re.compile(r"[^.].*\.(?:jsonl|ndjson|json|log)(?:\.[\d_-]+)?(?:\.zst|\.gz)?")
+_TELEMETRY_NAME: Final = re.compile(r"[^.].*\.(?:jsonl|ndjson|json|log)(?:[.-][\dT_-]+)?(?:\.zst|\.gz)?")
 """Names that are read in a folder: our segments, the Collector's live and rotated files, JSON and text logs."""
 
 _SIGNAL: Final = re.compile(rf"({'|'.join(schema.SIGNALS)})\b")

@@ -156,6 +156,17 @@ def test_help_has_an_example(clew: Callable[..., Outcome], name: str) -> None:
     assert "Example:" in outcome.out
 
 
+@pytest.mark.parametrize("name", ["config", "validate", "run"])
+def test_help_of_a_subcommand_has_an_example(clew: Callable[..., Outcome], name: str) -> None:
+    """So does the help of each subcommand; the marks of its layout do not show."""
+    group, command = clew("collector", "--help"), clew("collector", name, "--help")
+
+    assert ["Example:", "Example:"] == [
+        line.strip() for line in (group.out + command.out).splitlines() if "Example" in line
+    ]
+    assert "\\b" not in group.out + command.out
+
+
 def test_list_of_commands(clew: Callable[..., Outcome]) -> None:
     """The list of commands names all of them."""
     outcome = clew("--help")

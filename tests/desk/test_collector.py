@@ -179,6 +179,13 @@ class TestCommand:
         assert told.startswith("clew: the Collector refuses the configuration: errors: no such key: tokn (see")
         assert 1 == told.count("\n")
 
+    def test_docker_that_does_not_run_says_nothing_of_the_configuration(self, tmp_path: Path) -> None:
+        """Without its daemon, Docker's own words are told as its own."""
+        path = program(tmp_path, "echo 'docker: Cannot connect to the Docker daemon.' >&2; exit 125", "docker")
+        docker = collector.Program(str(path), in_docker=True)
+        with pytest.raises(DeliveryError, match="couldn't run the Collector in Docker: docker: Cannot connect"):
+            collector.validate(docker, [], collector.environment({}, tmp_path))
+
     def test_a_program_that_does_not_run_is_an_error(self, tmp_path: Path) -> None:
         """What the system said is told."""
         with pytest.raises(DeliveryError, match=r"couldn't run '/nowhere': No such file"):

@@ -38,6 +38,8 @@ IMAGE: Final = f"otel/opentelemetry-collector-contrib:{VERSION}"
 """The image of the version that the files are tested with."""
 
 _REASON_CHARACTERS: Final = 600
+_DOCKER_FAILED: Final = 125
+"""The status of `docker run` where Docker itself failed, not what it runs."""
 _MOUNT: Final = "/etc/clew-collector"
 _PORTS: Final = {"OTELCOL_GRPC_PORT": "4317", "OTELCOL_HTTP_PORT": "4318", "OTELCOL_HEALTH_PORT": "13133"}
 _OURS: Final = ("OTELCOL_", "JAEGER_", "TEMPO_", "LOKI_", "PROMETHEUS_")
@@ -179,13 +181,15 @@ def validate(program: Program, files: Sequence[Path], environ: Mapping[str, str]
 
     Raises:
         FormatError: If it refuses them, with its own words.
-        DeliveryError: If the program itself does not run.
+        DeliveryError: If the program itself, or Docker, does not run.
     """
     command = command_line(program, ["validate"], files, environ)
     try:
         done = subprocess.run(command, env=dict(environ), capture_output=True, text=True, check=False)  # noqa: S603 - the user's Collector
     except OSError as error:
         raise DeliveryError(f"couldn't run {program.path!r}: {error.strerror}") from None
+    if program.in_docker and done.returncode == _DOCKER_FAILED:
+        raise DeliveryError(f"couldn't run the Collector in Docker: {_reason(done.stderr)}")
     if done.returncode:
         raise FormatError(f"the Collector refuses the configuration: {_reason(done.stderr)}")
 

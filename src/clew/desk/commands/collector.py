@@ -18,7 +18,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 @click.group
 def collector() -> None:
-    r"""Print, check or run the Collector configuration that ships with Clew.
+    """Print, check or run the Collector configuration that ships with Clew.
 
     OVERLAY is what the Collector shall do; `files` if none is named.
 
@@ -36,6 +36,7 @@ def collector() -> None:
     \b
     Example:
       clew collector run files redaction
+      clew collector config jaeger > collector.yaml
     """
 
 
@@ -60,14 +61,26 @@ def _configuration(command: F) -> F:
 @collector.command
 @_configuration
 def config(files: list[Path]) -> None:
-    """Print the configuration as one file."""
+    """Print the configuration as one file.
+
+    \b
+    Example:
+      clew collector config files jaeger > collector.yaml
+    """
     click.echo(desk.merged_text(files), nl=False)
 
 
 @collector.command
 @_configuration
 def validate(files: list[Path]) -> None:
-    """Have a real Collector check the configuration: CLEW_OTELCOL, one on the path, or Docker."""
+    """Have a real Collector check the configuration.
+
+    It is the one in CLEW_OTELCOL, one on the path, or Docker's.
+
+    \b
+    Example:
+      clew collector validate gateway grafana --config mine.yaml
+    """
     program, environ = _program()
     desk.validate(program, files, environ)
     click.echo(f"{program.path} accepts {', '.join(path.name for path in files)}")
@@ -76,9 +89,14 @@ def validate(files: list[Path]) -> None:
 @collector.command
 @_configuration
 def run(files: list[Path]) -> None:
-    """Run a Collector: CLEW_OTELCOL, one on the path, or Docker.
+    """Run a Collector with the configuration.
 
+    It is the one in CLEW_OTELCOL, one on the path, or Docker's.
     It listens on 127.0.0.1, ports 4317 and 4318. Its files are in CLEW_DIR, where the other commands find them.
+
+    \b
+    Example:
+      clew collector run files redaction
     """
     program, environ = _program()
     desk.run(program, files, environ)

@@ -11,7 +11,7 @@ import orjson
 from clew import schema
 from clew.desk.terminal import clean
 from clew.files.reader.records import ERROR_SEVERITY, UNKNOWN_SERVICE
-from clew.files.reader.timestamps import format_timestamp
+from clew.files.reader.timestamps import format_local, format_timestamp
 
 if TYPE_CHECKING:
     from clew.entry import Attributes
@@ -80,7 +80,7 @@ def as_json(data: Any, *, indent: bool = False) -> str:
 
 def log_line(row: LogRow, *, colour: bool = False) -> str:
     """Write a log record for a person: time, level, service, logger, message, correlation ID; then its traceback."""
-    time = format_timestamp(row.time_ns, utc=False)[:23].replace("T", " ")
+    time = format_local(row.time_ns, digits=3)
     level = f"{row.severity_text:<8}"
     where = " ".join(part for part in (row.service * (row.service != UNKNOWN_SERVICE), row.logger) if part)
     identifier = row.correlation_id or row.trace_id

@@ -11,7 +11,7 @@ from clew import schema
 from clew.desk.query import counted
 from clew.desk.terminal import clean
 from clew.files.reader.records import ERROR_SEVERITY, LogRow, SpanEvent, SpanRecord
-from clew.files.reader.timestamps import format_timestamp
+from clew.files.reader.timestamps import format_local
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -91,7 +91,7 @@ def _header(trace: Trace, timeline: Timeline) -> list[Text]:
         counted(len(trace.spans), "span"),
         counted(len(trace.logs), "log"),
         format_duration(timeline.end_ns - timeline.start_ns),
-        format_timestamp(timeline.start_ns, utc=False),
+        format_local(timeline.start_ns, digits=3),
     ]
     title = Text.assemble(("Correlation ID ", "dim"), (clean(correlation), "bold"))
     traces = Text.assemble(("Trace          ", "dim"), ", ".join(trace.trace_ids) or "none")

@@ -12,7 +12,7 @@ from clew.desk.error_groups import ErrorGroup, group_errors
 from clew.errors import NoDataError
 from clew.files.reader import reading
 from clew.files.reader.records import LogRow, ReadStats, SpanRecord
-from clew.files.reader.timestamps import format_timestamp
+from clew.files.reader.timestamps import format_local, format_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -106,9 +106,7 @@ def draw(console: Console, groups: list[ErrorGroup]) -> None:
 
 def facts(group: ErrorGroup) -> list[tuple[str, str]]:
     """Return what is told of a group, in lines of name and value."""
-    first, last = (
-        format_timestamp(time_ns, utc=False)[:19].replace("T", " ") for time_ns in (group.first_ns, group.last_ns)
-    )
+    first, last = (format_local(time_ns) or "unknown" for time_ns in (group.first_ns, group.last_ns))
     others = [service for service in group.services if service != group.service]
     told_in = f", told in {', '.join(others)}" if others else ""
     lines = [

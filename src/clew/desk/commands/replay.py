@@ -9,6 +9,7 @@ import click
 
 from clew import settings
 from clew.desk import options, plain, terminal
+from clew.desk.query import counted
 from clew.desk.replay import DEFAULT_ENDPOINT, Endpoint, Poster
 from clew.desk.replay import replay as post_all
 from clew.files.bookmarks import Bookmarks
@@ -97,6 +98,6 @@ def tell(counts: ReplayCounts, stats: ReadStats, *, as_data: bool) -> None:
     posted = ", ".join(f"{number} {signal}" for signal, number in sorted(counts.posted.items())) or "nothing"
     rejected = sum(counts.rejected.values())
     click.echo(
-        f"Posted {posted} in {counts.requests} requests from {stats.files} files; "
+        f"Posted {posted} in {counted(counts.requests, 'request')} from {counted(stats.files, 'file')}; "
         f"{rejected} rejected, {counts.skipped} posted before"
     )

@@ -81,6 +81,11 @@ def format_timestamp(time_ns: int, *, utc: bool = True) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if utc else moment.astimezone().isoformat(timespec="microseconds")
 
 
+def format_local(time_ns: int, *, digits: int = 0) -> str:
+    """Write a time as a person reads it, in local time, to the second or with so many digits more; 0 is empty."""
+    return format_timestamp(time_ns, utc=False)[: 20 + digits if digits else 19].replace("T", " ")
+
+
 def _ctime(match: re.Match[str], reference: datetime | None) -> int:
     """Read `[Sun] Dec 04 04:47:44[.123] [2005]`."""
     name, day, hour, minute, second, fraction, year = match.groups()

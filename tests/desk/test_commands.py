@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import jsonschema
 import pytest
 
+from clew.desk.commands.errors import canonical_traceback
+from clew.logs.failure import Failure, render
 from clew.schema import CONSOLE_LINE_SCHEMA
 from clew.settings import VARIABLES
 from otlp_lines import log, logs_line, write
@@ -185,9 +187,18 @@ class TestErrors:
         lines = clew("errors", shop).out.splitlines()
 
         assert "payments.gateway.CardDeclined: card declined" == lines[0]
-        assert "  failures    1, in 7 records" == lines[1]
-        assert "  root cause  payments  POST /charge, told in shop, orders" == lines[3]
-        assert "  examples    order-4711" == lines[5]
+        assert "  failures      1, in 7 records" == lines[1]
+        assert "  root cause    payments  POST /charge, told in shop, orders" == lines[3]
+        assert "  examples      order-4711" == lines[5]
+
+    def test_canonical_traceback(self) -> None:
+        """The path of what was raised stands first, then what it was raised from, each with its type."""
+        failure = Failure("A", ("m:f", "m:g"), "cause", Failure("B", ("n:h",), "context", Failure("C", (), "", None)))
+
+        assert [("raised in", "m:f > m:g"), ("caused by", "B in n:h"), ("while handling", "C")] == canonical_traceback(
+            render(failure)
+        )
+        assert [] == canonical_traceback("")
 
     def test_data(self, clew: Callable[..., Outcome], shop: Path) -> None:
         """With `--json` a program gets the groups whole, times as text."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from clew.desk.options import Place
     from clew.files.reader.sources import Source
 
+_LINKS = {"cause": "caused by", "context": "while handling", "end": ""}
 _REMEMBERED = 100_000
 """Records in which a repeat is told; see `query.unique`."""
 
@@ -100,7 +101,7 @@ def draw(console: Console, groups: list[ErrorGroup]) -> None:
         title = Text.assemble((group.type or "error", "bold red"), (f": {group.message.partition(chr(10))[0]}", "red"))
         console.print(Text(terminal.clean(title.plain), "bold red"), overflow="ellipsis", no_wrap=True)
         for name, value in facts(group):
-            console.print(Text.assemble((f"  {name:<12}", "dim"), terminal.clean(value)), overflow="fold")
+            console.print(Text.assemble((f"  {name:<14}", "dim"), terminal.clean(value)), overflow="fold")
         console.print()
 
 
@@ -116,5 +117,20 @@ def facts(group: ErrorGroup) -> list[tuple[str, str]]:
         ("group", group.id),
         ("examples", ", ".join(group.examples) or "none has an ID"),
     ]
-    frames = [line.removeprefix("frame ") for line in group.canonical.splitlines() if line.startswith("frame ")]
-    return [*lines, ("raised in", " > ".join(frames))] if frames else lines
+    return [*lines, *canonical_traceback(group.canonical)]
+
+
+def canonical_traceback(canonical: str) -> list[tuple[str, str]]:
+    """Return the canonical text in lines of name and value: where it was raised, then what it was raised from."""
+    lines, name, kind, frames = [], "raised in", "", list[str]()
+    for fact in [*canonical.splitlines()[1:], "end"]:
+        word, _, value = fact.partition(" ")
+        if word in _LINKS:
+            if frames or name != "raised in":
+                lines.append((name, " in ".join(part for part in (kind, " > ".join(frames)) if part)))
+            name, kind, frames = _LINKS[word], "", []
+        elif word == "frame":
+            frames.append(value)
+        elif word == "type" and name != "raised in":
+            kind = value
+    return lines

@@ -107,6 +107,18 @@ class TestContents:
             requests.longest_ns,
         )
 
+    def test_failing_requests_by_their_entry(self, tmp_path: Path) -> None:
+        """A request that failed in several services stands in the list once, by the call that came in from outside."""
+        path = write(
+            tmp_path / "traces.jsonl",
+            spans_line("shop", span("a" * 16, "POST /orders", kind=2, end=9, failed=True)),
+            spans_line("pay", span("b" * 16, "POST /charge", parent="a" * 16, kind=2, begin=2, end=7, failed=True)),
+        )
+
+        failing = collect(Place((path,)), Selection()).failing
+
+        assert [("shop", "POST /orders")] == [(example.service, example.name) for example in failing]
+
     def test_slowest_are_different_requests(self, tmp_path: Path) -> None:
         """A request stands in the list once, by its slowest part, however many services it went through."""
         spans = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import random
 from typing import TYPE_CHECKING
@@ -121,6 +122,36 @@ def test_sorting(page: Page, shop: Path, tmp_path: Path) -> None:
     assert ("POST /checkout", "SELECT stock") == (down[0], down[-1])
     assert ("SELECT stock", "POST /checkout") == (up[0], up[-1])
     assert "ascending" == page.look(f"{button}.closest('th').getAttribute('aria-sort')")
+
+
+def test_charts_zoom_together(page: Page, shop: Path, tmp_path: Path) -> None:
+    """A stretch of time that is chosen in one chart is shown by all, and all show everything again."""
+    page.open(write_report(tmp_path, shop), DRAWN)
+    ranges = "[...document.querySelectorAll('[data-chart]')].map(one => String(one.layout.xaxis.range))"
+    whole = page.look(ranges)
+    chosen = "'2025-11-24 16:00:00.1,2025-11-24 16:00:00.3'"
+    heat = "document.querySelector('[data-chart=heat]')"
+
+    page.look(
+        f"const [first, last] = {chosen}.split(','); "
+        f"void Plotly.relayout({heat}, {{'xaxis.range[0]': first, 'xaxis.range[1]': last}})"
+    )
+    page.wait_until(f"{ranges}.every(one => one === {chosen})")
+    page.look(f"void Plotly.relayout({heat}, {{'xaxis.autorange': true}})")
+    page.wait_until(f"String({ranges}) === {json.dumps(','.join(whole))}")
+
+    assert [] == page.complaints()
+
+
+def test_sections_stay_at_hand(page: Page, shop: Path, tmp_path: Path) -> None:
+    """The links to the sections stay on top while one scrolls, and do not cover what they lead to."""
+    page.open(write_report(tmp_path, shop), DRAWN)
+    page.look("document.documentElement.style.scrollBehavior = 'auto'")
+    page.look("document.querySelector('#requests').scrollIntoView()")
+
+    top = "document.querySelector({!r}).getBoundingClientRect()"
+    assert 0 == page.look(f"{top.format('nav')}.top")
+    assert page.look(f"{top.format('nav')}.bottom <= {top.format('#requests h2')}.top")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

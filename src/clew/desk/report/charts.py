@@ -19,6 +19,9 @@ _LINES: Final = (("p50", "p50_ns"), ("p90", "p90_ns"), ("p95", "p95_ns"), ("p99"
 _WIDE_SPREAD: Final = 20
 """From this ratio of the longest to the shortest on, the axis is logarithmic."""
 
+_RATE_SHARE: Final = 0.26
+"""Part of the throughput's height that the error rate has for itself."""
+
 _MAX_MARKED: Final = 80
 """Periods up to which each is marked with a point."""
 
@@ -106,7 +109,19 @@ def _heat(periods: tuple[Period, ...]) -> Chart:
         "text": [[name] * len(periods) for name in names],
         "hoverongaps": False,
         "hovertemplate": "%{x}<br>%{text}: %{z:,} requests<extra></extra>",
-        "colorbar": {"title": {"text": "requests"}, "thickness": 12, "outlinewidth": 0},
+        "colorbar": {
+            "orientation": "h",
+            "thickness": 8,
+            "len": 0.3,
+            "x": 1,
+            "xpad": 0,
+            "ypad": 0,
+            "xanchor": "right",
+            "y": 1.01,
+            "yanchor": "bottom",
+            "outlinewidth": 0,
+            "nticks": 4,
+        },
     }
     step = max(1, len(bands) // 8)
     axis = {"tickvals": [level - 0.5 for level in bands][::step], "ticktext": [_edge(level) for level in bands][::step]}
@@ -114,7 +129,7 @@ def _heat(periods: tuple[Period, ...]) -> Chart:
     return Chart(
         "heat",
         "Heat map",
-        "How many requests took how long: one slow path shows as a band of its own.",
+        "How many requests took how long, counted by the scale; one slow path shows as a band of its own.",
         (trace,),
         {"xaxis": _time_axis(periods), "yaxis": axis},
         ("Duration", "Requests"),
@@ -123,7 +138,7 @@ def _heat(periods: tuple[Period, ...]) -> Chart:
 
 
 def _throughput(periods: tuple[Period, ...]) -> Chart:
-    """Draw requests a second, those that failed on their own, and the share of these."""
+    """Draw requests a second, those that failed on their own, and below them the share of these."""
     seconds = periods[0].width_ns / 1e9
     times = [_middle(period) for period in periods]
     failed = [period.latency.errors / seconds for period in periods]
@@ -140,27 +155,22 @@ def _throughput(periods: tuple[Period, ...]) -> Chart:
             "x": times,
             "y": rates,
             "yaxis": "y2",
+            "fill": "tozeroy",
             "connectgaps": len(periods) > _MAX_MARKED,
             "hovertemplate": "%{y:.2%}",
         },
     )
     top = min(1.0, max(0.05, 1.15 * max((rate for rate in rates if rate), default=0.0)))
     layout = {
-        "xaxis": _time_axis(periods),
+        "xaxis": {**_time_axis(periods), "anchor": "y2"},
         "barmode": "stack",
         "hovermode": "x unified",
-        "yaxis": {"title": {"text": "requests a second"}, "rangemode": "tozero"},
-        "yaxis2": {
-            "title": {"text": "error rate"},
-            "tickformat": ".0%",
-            "range": [0, top],
-            "overlaying": "y",
-            "side": "right",
-            "showgrid": False,
-        },
+        "yaxis": {"ticksuffix": "/s", "rangemode": "tozero", "domain": [_RATE_SHARE + 0.06, 1]},
+        "yaxis2": {"tickformat": "~%", "nticks": 4, "range": [0, top], "domain": [0, _RATE_SHARE]},
     }
     rows = tuple(_throughput_row(period) for period in periods if period.latency.count)
-    caption = f"Requests a second, by when they began, in periods of {format_duration(periods[0].width_ns)}."
+    width = format_duration(periods[0].width_ns)
+    caption = f"Requests a second, by when they began, in periods of {width}; below, the share that failed."
     return Chart(
         "throughput",
         "Throughput and errors",

@@ -83,7 +83,8 @@ def collect(place: Place, selection: Selection, progress: Callable[[int], None] 
     sources = place.sources(since_ns=selection.since_ns)
     reader = _Pass(place, selection, sources, progress)
     groups, analysis = reader.first()
-    slowest, failing = _by_trace(analysis.slowest, MAX_SLOWEST), _by_trace(analysis.failing, MAX_FAILING)
+    slowest = _by_trace(analysis.slowest, lambda example: -example.duration_ns)[:MAX_SLOWEST]
+    failing = _by_trace(analysis.failing, lambda example: example.start_ns)[:MAX_FAILING]
     requests = Requests()
     for example in (*slowest, *failing):
         requests.want(example.trace_id, example.correlation_id)
@@ -104,12 +105,15 @@ def collect(place: Place, selection: Selection, progress: Callable[[int], None] 
     )
 
 
-def _by_trace(examples: Iterable[Example], most: int) -> tuple[Example, ...]:
-    """Leave out the calls inside a request that is there already."""
+def _by_trace(examples: Iterable[Example], rank: Callable[[Example], int]) -> tuple[Example, ...]:
+    """Leave out all but one of the calls inside each request: the one of the lowest rank."""
     seen: dict[str, Example] = {}
     for number, example in enumerate(examples):
-        seen.setdefault(example.trace_id or str(number), example)
-    return tuple(seen.values())[:most]
+        key = example.trace_id or str(number)
+        known = seen.setdefault(key, example)
+        if rank(example) < rank(known):
+            seen[key] = example
+    return tuple(seen.values())
 
 
 class _Pass:

@@ -7,18 +7,19 @@
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
   function layoutOf(chart) {
-    const axis = { gridcolor: colour("line"), linecolor: colour("line"), zerolinecolor: colour("line"), automargin: true };
+    const axis = { gridcolor: colour("line"), linecolor: colour("line"), zerolinecolor: colour("line") };
     const layout = {
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: colour("text"), family: "system-ui, sans-serif", size: 12 },
-      margin: { l: 56, r: 24, t: 8, b: 36 },
-      legend: { orientation: "h", y: 1.12, x: 0 },
+      margin: { l: 64, r: 20, t: 40, b: 40 },
+      legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
       hoverlabel: { bgcolor: colour("card"), bordercolor: colour("line"), font: { color: colour("text") } },
       colorway: ["c0", "c3", "c2", "c4"].map(colour),
       dragmode: "zoom",
       ...chart.layout,
-      xaxis: { ...axis, type: "date", ...chart.layout.xaxis },
+      // The range is a copy, since plotly writes what is zoomed to into it.
+      xaxis: { ...axis, type: "date", ...chart.layout.xaxis, range: [...chart.layout.xaxis.range] },
     };
     for (const name of ["yaxis", "yaxis2"]) {
       if (name in chart.layout) layout[name] = { ...axis, ...chart.layout[name] };
@@ -27,13 +28,13 @@
   }
 
   function tracesOf(chart) {
-    const named = { ok: colour("c0"), failed: colour("bad"), "error rate": colour("c2") };
+    const named = { ok: colour("bar"), failed: colour("bad"), "error rate": colour("bad") };
     return chart.data.map((trace) => {
       if (trace.type === "heatmap") {
         return { ...trace, colorscale: [[0, colour("heat0")], [1, colour("heat1")]] };
       }
       if (!(trace.name in named)) return trace;
-      return { ...trace, marker: { color: named[trace.name] }, line: { color: named[trace.name] } };
+      return { ...trace, marker: { color: named[trace.name] }, line: { color: named[trace.name], width: 1 } };
     });
   }
 
@@ -43,6 +44,18 @@
       const chart = charts[place.dataset.chart];
       return Plotly.react(place, tracesOf(chart), layoutOf(chart), options);
     }));
+  }
+
+  // What happened at one time stands at one place in all charts, whichever of them is zoomed.
+  function zoomTogether(place) {
+    place.on("plotly_relayout", (change) => {
+      const range = "xaxis.range[0]" in change ? [change["xaxis.range[0]"], change["xaxis.range[1]"]] : null;
+      if (!range && !change["xaxis.autorange"]) return;
+      for (const other of places) {
+        const wanted = range || charts[other.dataset.chart].layout.xaxis.range;
+        if (String(other.layout.xaxis.range) !== String(wanted)) Plotly.relayout(other, { "xaxis.range": [...wanted] });
+      }
+    });
   }
 
   function openTarget() {
@@ -89,5 +102,8 @@
   dark.addEventListener("change", draw);
 
   openTarget();
-  draw().then(() => { document.documentElement.dataset.drawn = String(places.length); });
+  draw().then(() => {
+    places.forEach(zoomTogether);
+    document.documentElement.dataset.drawn = String(places.length);
+  });
 })();

@@ -34,6 +34,7 @@ lint: $(VENV)/ready
 
 bench: $(VENV)/ready
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench.instruments
 	$(BIN)/python -m tests.bench.reader
 
 docs: $(VENV)/ready

@@ -36,6 +36,18 @@ def test_ratio_of_what_is_added() -> None:
     ]
 
 
+def test_instruments() -> None:
+    """The comparison of `timed` and of fingerprints runs and tells each of its rows."""
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.bench.instruments"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert ("", [
+        "timed block / bare span and record", "timed call / bare span and record",
+        "fingerprint of a known site / format_exception", "fingerprint of a new site / format_exception",
+    ]) == (run.stderr, [line[:55].strip() for line in run.stdout.splitlines()])  # fmt: skip
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="CPU time of other processes is read from /proc")
 def test_quick_run() -> None:

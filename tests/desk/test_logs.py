@@ -284,6 +284,39 @@ class TestFollowing:
 
         assert [["one"], [], [], ["two"]] == [[row.message for row in rows if isinstance(row, LogRow)] for rows in seen]
 
+    @pytest.mark.parametrize("suffix", [".gz", ".zst"])
+    def test_files_that_come_and_are_compressed_between_two_looks(
+        self, tmp_path: Path, follow: Follow, suffix: str
+    ) -> None:
+        """All files of a process begin with what it says of itself; each of them is read once all the same."""
+        compress = gzip.compress if suffix == ".gz" else zstandard.ZstdCompressor().compress
+        write(tmp_path / "logs-0.jsonl", logs_line("shop-" + "x" * 500, log("number 0")))
+        poll = follow()
+        seen = poll()
+        for number in range(1, 4):
+            line = logs_line("shop-" + "x" * 500, log(f"number {number}"))
+            (tmp_path / f"logs-{number}.jsonl{suffix}").write_bytes(compress(line))
+
+        seen += [*poll(), *poll()]
+        (tmp_path / f"logs-3.jsonl{suffix}").rename(tmp_path / f"logs-4.jsonl{suffix}")
+        seen += poll()
+
+        assert ["number 0", "number 1", "number 2", "number 3"] == sorted(seen)
+
+    def test_copied_and_truncated(self, tmp_path: Path, follow: Follow) -> None:
+        """What logrotate copied is not shown again, and what was written just before and after is."""
+        path = write(tmp_path / "app.log", b"ERROR:a:one\nERROR:a:two\n")
+        poll = follow()
+        seen = [*poll(), *poll()]
+        with path.open("ab") as file:
+            file.write(b"ERROR:a:three\n")
+        write(tmp_path / "app.log.1", path.read_bytes())
+        path.write_bytes(b"ERROR:a:four\n" * 5)
+
+        seen += [*poll(), *poll()]
+
+        assert ["four"] * 5 + ["one", "three", "two"] == sorted(seen)
+
     def test_truncated_file(self, tmp_path: Path, follow: Follow) -> None:
         """A file that was cut to nothing is read from its beginning again."""
         path = write(tmp_path / "logs.jsonl", logs_line("a", log("one"), log("more")))

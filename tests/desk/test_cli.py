@@ -93,6 +93,33 @@ def test_ten_megabyte_line(clew: Callable[..., Outcome], tmp_path: Path, name: s
 
 
 @pytest.mark.parametrize("name", [name for name in READERS if name != "replay"])
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_values_that_no_protocol_allows(
+    clew: Callable[..., Outcome], tmp_path: Path, name: str, options: tuple[str, ...]
+) -> None:
+    """Numbers past 64 bits, times before and after all time, and values of the wrong kind make no command fail."""
+    huge, most = "9" * 40, str(2**64 - 1)
+    odd = {"correlation.id": "order-4711"}
+    records = [{**log("odd", severity=17, **odd), **change} for change in (
+        {"timeUnixNano": huge}, {"timeUnixNano": most}, {"timeUnixNano": -5}, {"timeUnixNano": 1e300},
+        {"severityNumber": "x"}, {"severityNumber": 2**70}, {"traceId": 5, "spanId": ["x"]}, {"flags": huge},
+        {"attributes": [None, {"key": None}, {"key": "n", "value": {"intValue": huge}}]},
+        {"body": {"kvlistValue": {"values": [{"key": "n", "value": {"doubleValue": "NaN"}}]}}}, {"body": [1]},
+    )]  # fmt: skip
+    spans = [{**span(f"{number:016x}", kind=2, failed=True, **odd), **change} for number, change in enumerate((
+        {"startTimeUnixNano": "0", "endTimeUnixNano": most}, {"startTimeUnixNano": "1", "endTimeUnixNano": most},
+        {"startTimeUnixNano": "-9", "endTimeUnixNano": huge}, {"kind": 99, "status": "bad", "events": [1, {"name": 3}]},
+    ), start=1)]  # fmt: skip
+    folder = tmp_path / "odd"
+    write(folder / "logs.jsonl", logs_line("shop", *records))
+    write(folder / "traces.jsonl", spans_line("shop", *spans))
+
+    outcome = clew(*READERS[name], *options, folder)
+
+    assert (0, "") == (outcome.status, outcome.err)
+
+
+@pytest.mark.parametrize("name", [name for name in READERS if name != "replay"])
 def test_folder_that_is_being_written(clew: Callable[..., Outcome], tmp_path: Path, name: str) -> None:
     """While lines are appended, some torn at that moment, the answer is that of the whole lines."""
     folder = tmp_path / "live"

@@ -151,6 +151,17 @@ def test_lookup_by_bytes_equals_full_parse(tmp_path_factory: pytest.TempPathFact
     assert of_wanted(_read_all(path)) == of_wanted(found)
 
 
+def test_body_that_is_an_object(tmp_path: Path) -> None:
+    """A body that is an object, as an event's is, reads as JSON."""
+    values = [{"key": "page", "value": {"stringValue": "é"}}, {"key": "n", "value": {"intValue": "2"}}]
+    write(tmp_path / "logs.jsonl", logs_line("a", {**log(), "body": {"kvlistValue": {"values": values}}}))
+
+    (row,) = _read_all(tmp_path)
+
+    assert isinstance(row, LogRow)
+    assert ({"page": "é", "n": 2}, '{"page": "é", "n": 2}') == (row.body, row.message)
+
+
 def test_examples_of_all_signals(tmp_path: Path) -> None:
     """Documents of all signals, written over several lines as people format them, are read with all their values."""
     metric = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -75,7 +76,10 @@ def event_data(event: SpanEvent) -> dict[str, Any]:
 def as_json(data: Any, *, indent: bool = False) -> str:
     """Write plain data as JSON; bytes come out in base64."""
     options = orjson.OPT_NON_STR_KEYS | (orjson.OPT_INDENT_2 if indent else 0)
-    return orjson.dumps(data, default=_fallback, option=options).decode()
+    try:
+        return orjson.dumps(data, default=_fallback, option=options).decode()
+    except TypeError:  # a sum that 64 bits do not hold, which orjson refuses
+        return json.dumps(data, default=_fallback, indent=2 if indent else None, ensure_ascii=False)
 
 
 def log_line(row: LogRow, *, colour: bool = False) -> str:

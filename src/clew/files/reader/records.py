@@ -7,6 +7,7 @@ are brought into the same form.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
@@ -206,10 +207,12 @@ class LogRow(NamedTuple):
 
     @property
     def message(self) -> str:
-        """The body as text; an event without one shows its name."""
+        """The body as text, an object or a list as JSON; an event without one shows its name."""
         body = self.body
         if isinstance(body, str):
             return body
+        if isinstance(body, (dict, list)):
+            return json.dumps(body, ensure_ascii=False, default=str)
         return self.event_name if body is None else str(body)
 
     @property

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 MAX_DEPTH: Final = 64
 """Nesting that is decoded; what is deeper becomes its text form, so no file can exhaust the stack."""
 
+_LEAST_INTEGER: Final = -(2**63)
+_GREATEST_INTEGER: Final = 2**64 - 1
+
 _BASE64_ID_LENGTHS: Final = frozenset({12, 24})
 """Lengths of span and trace IDs in base64, as writers that follow protobuf's JSON mapping print them."""
 
@@ -52,11 +55,12 @@ def find_attribute(pairs: Any, key: str) -> Value:
 
 
 def integer(value: Any) -> int:
-    """Read a 64-bit integer, a string or a number in JSON; anything else is 0."""
+    """Read a 64-bit integer, a string or a number in JSON; anything else, and what 64 bits do not hold, is 0."""
     try:
-        return int(value)
+        number = int(value)
     except (TypeError, ValueError, OverflowError):
         return 0
+    return number if _LEAST_INTEGER <= number <= _GREATEST_INTEGER else 0
 
 
 def number(value: Any) -> float:

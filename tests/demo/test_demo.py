@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import socket
+import stat
 import subprocess
 import time
 from pathlib import Path
@@ -55,6 +56,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 def _part(out: str, after: str, before: str) -> list[str]:
     text = out.partition(after)[2].partition(before)[0]
     return [line for line in text.splitlines()[1:] if line.strip()]
+
+
+def test_only_its_owner_can_read_it(finished: Finished) -> None:
+    """All folders that it made are private, as Clew's own are."""
+    made = [finished.folder / "demo", *(path for path in (finished.folder / "demo").iterdir() if path.is_dir())]
+
+    assert {0o700} == {stat.S_IMODE(path.stat().st_mode) for path in made}
 
 
 def test_succeeds_in_time(finished: Finished) -> None:

@@ -201,4 +201,4 @@ class TestCommand:
         folder = tmp_path / "telemetry"
         status, printed, _ = run_clew("run", "files", CLEW_OTELCOL=str(path), CLEW_DIR=str(folder))
         assert (7, f"{folder}/collector {folder}/collector-state 2\n") == (status, printed)
-        assert [0o700] * 2 == [stat.S_IMODE(path.stat().st_mode) for path in sorted(folder.iterdir())]
+        assert [0o700] * 3 == [stat.S_IMODE(path.stat().st_mode) for path in (folder, *sorted(folder.iterdir()))]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from clew.errors import DeliveryError, FormatError, MissingExtraError, OptionError, SettingsError
+from clew.files.folders import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -208,7 +209,7 @@ def run(program: Program, files: Sequence[Path], environ: Mapping[str, str]) -> 
         DeliveryError: If the program does not run.
     """
     for name in ("OTELCOL_FILES_DIR", "OTELCOL_STATE_DIR"):
-        Path(environ[name]).mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(Path(environ[name]))
     command = command_line(program, [], files, environ)
     try:
         os.execve(command[0], command, dict(environ))  # noqa: S606 - the user's Collector

@@ -18,6 +18,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from typing import TYPE_CHECKING, Final
 
 from clew.errors import MissingExtraError, StartError
+from clew.files.folders import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -140,7 +141,7 @@ class Demonstration:
             StartError: If one ends, or is not there in time.
         """
         for name in ("console", "telemetry", "queue/control"):
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder / name)
         began = time.monotonic()
         for service in self.services.values():
             service.process = self._spawn(service)

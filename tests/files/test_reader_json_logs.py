@@ -19,6 +19,7 @@ from clew.files.reader.json_logs import JsonLogs
 from clew.files.reader.reading import read
 from clew.files.reader.records import LogRow, ReadStats
 from clew.files.reader.sources import find_sources
+from clew.logs.fingerprint import fingerprint_traceback_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,6 +132,42 @@ def test_structlog(tmp_path: Path) -> None:
     )
 
 
+def test_structlog_with_tracebacks_as_objects(tmp_path: Path) -> None:
+    """An exception that structlog's `dict_tracebacks` took apart is a traceback again, and in the group of its text."""
+    stream = io.StringIO()
+    for processor in (structlog.processors.dict_tracebacks, structlog.processors.format_exc_info):
+        logger = structlog.wrap_logger(
+            structlog.PrintLogger(stream), processors=[processor, structlog.processors.JSONRenderer()]
+        )
+        try:
+            try:
+                raise KeyError("x")  # noqa: TRY301 - a traceback to log
+            except KeyError as error:
+                raise ValueError("no such order") from error
+        except ValueError:
+            logger.exception("broken")
+
+    first, second = _read_text(tmp_path, *stream.getvalue().splitlines())
+
+    assert ("ValueError", "no such order") == (first.attribute("exception.type"), first.attribute("exception.message"))
+    stacktraces = [str(row.attribute("exception.stacktrace")) for row in (first, second)]
+    assert "\nThe above exception was the direct cause of the following exception:\n\n" in stacktraces[0]
+    assert fingerprint_traceback_text(stacktraces[0]) == fingerprint_traceback_text(stacktraces[1])
+
+
+def test_journal(tmp_path: Path) -> None:
+    """`journalctl -o json`: times in microseconds, syslog's priorities, the program as the logger."""
+    entry = {
+        "__REALTIME_TIMESTAMP": "1769868000500000", "PRIORITY": "3", "MESSAGE": "sold out",
+        "SYSLOG_IDENTIFIER": "shop", "_PID": "12", "_HOSTNAME": "web1",
+    }  # fmt: skip
+
+    (row,) = _read_text(tmp_path, json.dumps(entry))
+
+    assert ("shop", 17, "err", "sold out") == _brief(row)
+    assert (1769868000500000000, {"process.pid": "12", "host.name": "web1"}) == (row.time_ns, row.attributes)
+
+
 def test_loguru_serialize(tmp_path: Path) -> None:
     """Loguru's serialized records: level, time, logger and extra are found inside `record`."""
     stream = io.StringIO()
@@ -237,6 +274,17 @@ def test_kubernetes_lines(tmp_path: Path) -> None:
 
     assert ["whole", "in parts", "failed"] == [row.message for row in rows]
     assert [1769868000500000000] * 3 == [row.time_ns for row in rows]
+
+
+def test_lines_with_the_time_that_they_were_received(tmp_path: Path) -> None:
+    """The times of `kubectl logs --timestamps` and `docker logs -t` are taken off: what is inside counts."""
+    time = "2026-01-31T14:00:00.500000000Z"
+    lines = ("ERROR:shop:failed", "Traceback (most recent call last):", '  File "a.py", line 1, in f', "KeyError: 'x'")
+
+    (row,) = _read_text(tmp_path, *(f"{time} {line}" for line in lines))
+
+    assert ("shop", 17, "ERROR", "failed") == _brief(row)
+    assert (1769868000500000000, "KeyError") == (row.time_ns, row.attribute("exception.type"))
 
 
 def test_otlp_inside_a_container(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Log lines that are JSON objects, of Clew's console or of another library, to log records in OTLP's form.
 
-Known: Clew's console line, python-json-logger, structlog, loguru's `serialize`, Elastic Common Schema, bunyan and
-pino. Their keys are alike enough that a table of names tells them; what no name explains becomes an attribute.
+Known: Clew's console line, python-json-logger, structlog, loguru's `serialize`, Elastic Common Schema, bunyan, pino and
+journald. Their keys are alike enough that a table of names tells them; what no name explains becomes an attribute.
 """
 
 from __future__ import annotations
@@ -32,6 +32,18 @@ _STACKTRACE: Final = ("exc_info", "exception", "error.stack_trace", "stack_trace
 _ERROR_TYPE: Final = ("error.type", "err.type")
 _ERROR_MESSAGE: Final = ("error.message", "err.message")
 
+_JOURNAL: Final = {
+    "__REALTIME_TIMESTAMP": "timestamp",
+    "MESSAGE": "message",
+    "SYSLOG_IDENTIFIER": "logger",
+    "_HOSTNAME": "host.name",
+    "_PID": "process.pid",
+}
+_PRIORITIES: Final = {
+    str(number): name
+    for number, name in enumerate(("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"))
+}
+
 _HEX_IDS: Final = {"traceId": re.compile(r"[0-9a-fA-F]{32}"), "spanId": re.compile(r"[0-9a-fA-F]{16}")}
 _CODE: Final = {
     "file": schema.CODE_FILE_PATH,
@@ -56,6 +68,8 @@ class JsonLogs:
         """
         if isinstance(document.get("record"), dict) and "text" in document:
             document = _from_loguru(document)
+        elif "__REALTIME_TIMESTAMP" in document:
+            document = _from_journal(document)
         time, level, message = (_take(document, names) for names in (_TIME, _LEVEL, _MESSAGE))
         if message is None and (level is None or time is None):
             return None
@@ -134,11 +148,20 @@ def _move_exception(attributes: Json, document: Json) -> None:
             attributes[schema.ERROR_FINGERPRINT] = exception["fingerprint"]
         return
     stacktrace, kind, message = (_take(document, names) for names in (_STACKTRACE, _ERROR_TYPE, _ERROR_MESSAGE))
-    text = "\n".join(map(str, stacktrace)) if isinstance(stacktrace, list) else stacktrace
+    text = _stack_text(stacktrace)
     parsed = tracebacks.split_traceback(text)[1] if isinstance(text, str) else None
     if parsed is not None:
         kind, message = kind or parsed.type, message or parsed.message
     _put(attributes, kind, message, text)
+
+
+def _stack_text(stacktrace: Any) -> Any:
+    """Return a traceback as text: it may come as lines, or as structlog's exceptions with their frames."""
+    if not isinstance(stacktrace, list):
+        return stacktrace
+    if any(isinstance(stack, dict) and "exc_type" in stack for stack in stacktrace):
+        return tracebacks.of_stacks(stacktrace)
+    return "\n".join(map(str, stacktrace))
 
 
 def _put(attributes: Json, kind: Any, message: Any, stacktrace: Any) -> None:
@@ -166,6 +189,15 @@ def _from_loguru(document: Json) -> Json:
     if isinstance(record.get("exception"), dict):
         parsed = tracebacks.split_traceback(str(document["text"]))[1]
         flat["exception"] = {**record["exception"], "traceback": parsed.stacktrace if parsed else None}
+    return flat
+
+
+def _from_journal(document: Json) -> Json:
+    """Name the fields of `journalctl -o json` as other logs do; its priority is syslog's."""
+    flat = {_JOURNAL.get(name, name): value for name, value in document.items()}
+    priority = str(flat.pop("PRIORITY", ""))
+    if priority in _PRIORITIES:
+        flat["level"] = _PRIORITIES[priority]
     return flat
 
 

@@ -28,7 +28,10 @@ SAMPLE_LINES: Final = 400
 
 _BINARY_BYTES: Final = 8192
 _OTLP_HEAD: Final = re.compile(rb'\{\s*"resource(?:Spans|Logs|Metrics)"')
-_CONTAINER_LINE: Final = re.compile(r"(\d{4}-\d\d-\d\dT\S+) (?:stdout|stderr) ([FP]) (.*)", re.DOTALL)
+_CONTAINER_LINE: Final = re.compile(
+    r"(\d{4}-\d\d-\d\dT\S+) (?:stdout|stderr) ([FP]) (.*)|(\d{4}-\d\d-\d\dT[\d:]{8}\.\d{9}(?:Z|[+-]\d\d:\d\d)) (.*)",
+    re.DOTALL,
+)
 
 
 def read(
@@ -247,11 +250,13 @@ def _whole(blocks: Iterator[bytes]) -> tuple[Any, Iterator[bytes]]:
 def _unwrap(line: str) -> tuple[str, int | None, bool]:
     """Take a line out of a container runtime's wrapping: the line, when it was received, whether its rest follows.
 
-    Forms: Docker's json-file (`{"log": ..., "stream": ..., "time": ...}`) and the CRI log format of Kubernetes.
+    Forms: Docker's json-file (`{"log": ..., "stream": ..., "time": ...}`), the CRI log format of Kubernetes, and the
+    times that `docker logs -t` and `kubectl logs --timestamps` put before each line: to the nanosecond.
     """
     match = _CONTAINER_LINE.fullmatch(line)
     if match is not None:
-        return match[3], timestamps.parse_timestamp(match[1]), match[2] == "P"
+        inner = match[3] if match[1] else match[5]
+        return inner, timestamps.parse_timestamp(match[1] or match[4]), match[2] == "P"
     if line.startswith('{"log":'):
         try:
             document = orjson.loads(line)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 _START: Final = re.compile(r"^(?:  \+ Exception Group )?Traceback \(most recent call last\):\s*$", re.MULTILINE)
 _RAISED: Final = re.compile(r"^(?:  [|+] )?([A-Za-z_][\w.<>]*)(?:: (.*))?$")
-_CHAINED: Final = ("The above exception was the direct cause", "During handling of the above exception")
+_CAUSE: Final = "The above exception was the direct cause of the following exception:"
+_CONTEXT: Final = "During handling of the above exception, another exception occurred:"
+_CHAINED: Final = (_CAUSE.partition(" of ")[0], _CONTEXT.partition(",")[0])
 HEADER: Final = "Traceback (most recent call last):"
 """The line that a traceback begins with."""
 
@@ -33,6 +35,23 @@ def split_traceback(text: str) -> tuple[str, Traceback | None]:
 def looks_continued(line: str) -> bool:
     """Whether a line can only belong to the line before it: indented, or a part of a traceback."""
     return line[:1].isspace() or line.startswith(("Traceback (", *_CHAINED))
+
+
+def of_stacks(stacks: list[Any]) -> str:
+    """Write the exceptions of structlog's `dict_tracebacks`, the last one first, as Python prints them."""
+    text = ""
+    for stack in reversed([stack for stack in stacks if isinstance(stack, dict)]):
+        frames = stack.get("frames")
+        lines = [_frame(frame) for frame in frames if isinstance(frame, dict)] if isinstance(frames, list) else []
+        text += f"{HEADER}\n{''.join(lines)}{stack.get('exc_type', '')}: {stack.get('exc_value', '')}\n"
+        if stack is not stacks[0]:
+            text += f"\n{_CAUSE if stack.get('is_cause') else _CONTEXT}\n\n"
+    return text
+
+
+def _frame(frame: dict[str, Any]) -> str:
+    head = f'  File "{frame.get("filename")}", line {frame.get("lineno")}, in {frame.get("name")}\n'
+    return f"{head}    {frame['line']}\n" if frame.get("line") else head
 
 
 class TracebackLines:

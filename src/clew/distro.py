@@ -185,12 +185,13 @@ def _configure_sdk(delivery: Delivery, redactor: Redactor, auto_instrumentation_
     """Configure the providers, from the declarative file if there is one, and let them export through `delivery`."""
     from clew import attributes, sdk  # noqa: PLC0415
     from clew.delivery import metric_exporters, processors  # noqa: PLC0415
-    from clew.latency import span_counts  # noqa: PLC0415
+    from clew.latency import bounds, span_counts  # noqa: PLC0415
     from clew.logs import redacting_processors  # noqa: PLC0415
 
     environ = settings.process_environment()
     attributes.install()
     span_counts.install()
+    bounds.install()
     if environ.get("OTEL_CONFIG_FILE", "").strip():
         sdk.configure_from_file()
         sdk.add_span_processors(_span_processors())
@@ -216,10 +217,10 @@ def _install_metrics(delivery: Delivery) -> None:
     """Bound what is measured, and let Clew's own parts be observed; before anything is measured."""
     from clew.correlation import self_metrics as correlation_metrics  # noqa: PLC0415
     from clew.delivery import self_metrics as delivery_metrics  # noqa: PLC0415
-    from clew.latency import overhead, span_counts, views  # noqa: PLC0415
+    from clew.latency import overhead, series, span_counts  # noqa: PLC0415
 
     provider = metrics.get_meter_provider()
-    views.install(provider, settings.process_environment())
+    series.limit_series()
     span_counts.register(provider)
     delivery_metrics.register_metrics(delivery, provider)
     correlation_metrics.register_metrics(provider)

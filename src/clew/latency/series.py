@@ -1,4 +1,4 @@
-"""Defaults for other people's metrics: bounds in seconds where they chose none, and an end to endless series.
+"""An end to endless series of metrics, other people's too.
 
 The private names of the SDK's metrics stand in this module only. Where one is gone nothing is changed, and upstream's
 own defaults hold.
@@ -10,15 +10,13 @@ import functools
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from opentelemetry.sdk.metrics import Histogram, MeterProvider
 from opentelemetry.sdk.metrics._internal import _view_instrument_match
-from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
+from opentelemetry.sdk.metrics.view import View
 
 from clew import diagnostics
-from clew.latency.operation import BUCKETS_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from opentelemetry.sdk.metrics._internal.measurement import Measurement
 
@@ -28,43 +26,11 @@ MAX_SERIES: Final = 2000
 OVERFLOW: Final[dict[str, bool]] = {"otel.metric.overflow": True}
 """The attributes of the series that counts all further ones, by the same section."""
 
-_IN_SECONDS: Final = (
-    "asyncio.process.duration",
-    "flower.task.runtime.seconds",
-    "otel.sdk.exporter.operation.duration",
-    "otel.sdk.metric_reader.collection.duration",
-)
-"""Histograms in seconds that upstream gives its default bounds, which are for milliseconds.
-
-Each comes from one instrumentation: for a name that several have, the SDK would warn of views in conflict.
-"""
-
-_AGGREGATION: Final = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION"
-_EXPLICIT: Final = frozenset({"", "explicit_bucket_histogram"})
 _HOOK: Final = "_clew_hook"
 
 
-def make_views(environ: Mapping[str, str]) -> tuple[View, ...]:
-    """Return the views that give histograms in seconds such bounds; none if the user chose another aggregation."""
-    if environ.get(_AGGREGATION, "").strip().lower() not in _EXPLICIT:
-        return ()
-    aggregation = ExplicitBucketHistogramAggregation(BUCKETS_S)
-    return tuple(View(instrument_type=Histogram, instrument_name=name, aggregation=aggregation) for name in _IN_SECONDS)
-
-
-def install(meter_provider: object, environ: Mapping[str, str]) -> None:
-    """Give `meter_provider` Clew's views, unless it has the user's own, and every provider the limit of series.
-
-    To be called before anything is measured. Idempotent.
-    """
-    settings = getattr(meter_provider, "_sdk_config", None)
-    if isinstance(meter_provider, MeterProvider) and settings is not None and not settings.views:
-        settings.views = make_views(environ)
-    limit_series(MAX_SERIES)
-
-
-def limit_series(maximum: int) -> None:
-    """Let no instrument have more than `maximum` series: further ones count in one series that says so."""
+def limit_series(maximum: int = MAX_SERIES) -> None:
+    """Let no instrument have more than `maximum` series: further ones count in one series that says so. Idempotent."""
     match: Any = getattr(_view_instrument_match, "_ViewInstrumentMatch", None)
     original = getattr(match, "consume_measurement", None)
     if original is None or getattr(original, _HOOK, False) or _has_limit():

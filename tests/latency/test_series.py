@@ -1,4 +1,4 @@
-"""Metrics of other people's code: seconds, exemplars, and series that stay few."""
+"""Metrics of other people's code: exemplars, and series that stay few."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.metrics.view import View
 
 from clew import otel_variables
-from clew.latency import views
+from clew.latency import series
 from clew.latency.operation import BUCKETS_S
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def reader() -> Iterator[InMemoryMetricReader]:
     """Return a reader; the limit of series is gone afterwards."""
     yield InMemoryMetricReader()
-    views.unlimit_series()
+    series.unlimit_series()
 
 
 def points(reader: InMemoryMetricReader) -> list[Any]:
@@ -41,50 +41,12 @@ def points(reader: InMemoryMetricReader) -> list[Any]:
     ]
 
 
-def test_bounds_in_seconds(reader: InMemoryMetricReader) -> None:
-    """A histogram in seconds that has bounds for milliseconds gets bounds in seconds; others are left alone."""
-    provider = MeterProvider([reader])
-    views.install(provider, {})
-    meter = provider.get_meter("test")
-    meter.create_histogram("otel.sdk.exporter.operation.duration", "s").record(0.2)
-    meter.create_histogram("program.own", "s", explicit_bucket_boundaries_advisory=[1.0]).record(0.2)
-
-    found = points(reader)
-    provider.shutdown()
-
-    assert [list(BUCKETS_S), [1.0]] == [list(point.explicit_bounds) for point in found]
-
-
-@pytest.mark.parametrize(
-    ("environ", "own"),
-    [
-        ({"OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION": "base2_exponential_bucket_histogram"}, ()),
-        ({}, (View(instrument_name="x", name="y"),)),
-    ],
-)
-def test_choice_of_the_user(environ: dict[str, str], own: tuple[View, ...], reader: InMemoryMetricReader) -> None:
-    """Where the user chose an aggregation or has views, ours stay out."""
-    provider = MeterProvider([reader], views=own)
-
-    views.install(provider, environ)
-    left = tuple(provider._sdk_config.views)
-    provider.shutdown()
-
-    assert own == left
-
-
-def test_other_providers() -> None:
-    """A provider that is not the SDK's is left alone."""
-    views.install(object(), {})
-    views.unlimit_series()
-
-
 class TestLimit:
     """No instrument's series grow without end."""
 
     def test_overflow(self, reader: InMemoryMetricReader, capsys: pytest.CaptureFixture[str]) -> None:
         """Past the limit all new series are one, known ones go on, nothing is lost, and one line says so."""
-        views.limit_series(5)
+        series.limit_series(5)
         provider = MeterProvider([reader])
         counter = provider.get_meter("test").create_counter("requests")
         for number in range(20):
@@ -105,7 +67,7 @@ class TestLimit:
 
     def test_views_of_the_user(self, reader: InMemoryMetricReader) -> None:
         """Attributes that a view leaves out make no series."""
-        views.limit_series(3)
+        series.limit_series(3)
         provider = MeterProvider([reader], views=[View(instrument_name="requests", attribute_keys={"kind"})])
         counter = provider.get_meter("test").create_counter("requests")
         for number in range(20):
@@ -130,11 +92,11 @@ def test_http_series(framework: str) -> None:
     program = Path(__file__).with_name("http_frameworks.py")
     environ = {**os.environ, **otel_variables.defaults({})}
     run = subprocess.run([sys.executable, program, framework], capture_output=True, text=True, check=True, env=environ)
-    found = [series for series in json.loads(run.stdout) if series["name"].startswith("http.")]
-    durations = [series for series in found if series["name"] == "http.server.request.duration"]
+    found = [one for one in json.loads(run.stdout) if one["name"].startswith("http.")]
+    durations = [one for one in found if one["name"] == "http.server.request.duration"]
 
-    assert {"s"} == {series["unit"] for series in durations}
-    assert [list(BUCKETS_S)] * len(durations) == [series["bounds"] for series in durations]
-    assert all(series["exemplars"] for series in durations)
-    assert {key for series in found for key in series["attributes"]} <= BOUNDED
+    assert {"s"} == {one["unit"] for one in durations}
+    assert [list(BUCKETS_S)] * len(durations) == [one["bounds"] for one in durations]
+    assert all(one["exemplars"] for one in durations)
+    assert {key for one in found for key in one["attributes"]} <= BOUNDED
     assert len(found) <= 12

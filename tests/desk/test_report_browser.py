@@ -95,6 +95,19 @@ def test_link_opens_the_waterfall(page: Page, shop: Path, tmp_path: Path) -> Non
     assert "root cause" in page.look(f"{request}.innerText")
 
 
+def test_what_was_raised_is_seen_in_its_place(page: Page, shop: Path, tmp_path: Path) -> None:
+    """A log line of the waterfall says when it came, and in red what was raised."""
+    page.open(write_report(tmp_path, shop), DRAWN)
+    line = "[...document.querySelectorAll('.line.log')].find(one => one.querySelector('.bad'))"
+
+    assert "payments.gateway.CardDeclined: card declined" == page.look(f"{line}.querySelector('.bad').textContent")
+    assert page.look(f"{line}.querySelector('.track i').classList.contains('failed')")
+    assert page.look(
+        "[...document.querySelectorAll('.line.log, .line.event')].every(one => "
+        "/^\\+[\\d.]+ (ns|µs|ms|s)$/.test(one.querySelector('.took').textContent))"
+    )
+
+
 def test_keyboard(page: Page, shop: Path, tmp_path: Path) -> None:
     """With the keyboard alone: the first stop skips to the report, what has the focus is seen, Enter opens."""
     page.open(write_report(tmp_path, shop), DRAWN)

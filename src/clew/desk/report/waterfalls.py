@@ -79,13 +79,13 @@ def _row(row: TimelineRow, timeline: Timeline, colours: dict[str, int], cause: R
             colours.get(item.service, 0),
             is_cause=cause is not None and cause.span_id == item.span_id,
         )
-    left = f"--left:{_percent(row.start_ns - timeline.start_ns, timeline)}"
     depth = f"--depth:{_depth(row)}"
     if isinstance(item, LogRow):
-        return _log(item, left, depth)
+        return _log(item, _point(row, timeline, is_error=item.is_error), depth)
     if isinstance(item, SpanEvent):
-        name = tag("span", "◆ ", item.name, class_="name", style=depth)
-        return _opened("event", name, tag("span", tag("i", style=left), class_="track"), _attributes(item.attributes))
+        raised = _raised(item.attributes)
+        name = tag("span", "◆ ", raised or item.name, class_="name", style=depth)
+        return _opened("event", name, _point(row, timeline, is_error=bool(raised)), _attributes(item.attributes))
     return tag("div", tag("span", "(a span that no file holds)", class_="name", style=depth), class_="line missing")
 
 
@@ -119,9 +119,24 @@ def _span(row: TimelineRow, span: SpanRecord, timeline: Timeline, colour: int, *
     return _opened("span", name, join(track, took), join(definitions(facts), _attributes(span.attributes)))
 
 
-def _log(row: LogRow, left: str, depth: str) -> Markup:
+def _point(row: TimelineRow, timeline: Timeline, *, is_error: bool) -> Markup:
+    """Mark a moment, and say how long after the request's beginning it was."""
+    after_ns = row.start_ns - timeline.start_ns
+    point = tag("i", style=f"--left:{_percent(after_ns, timeline)}", class_="failed" if is_error else None)
+    return join(tag("span", point, class_="track"), tag("span", f"+{format_duration(after_ns)}", class_="took quiet"))
+
+
+def _raised(attributes: Attributes) -> Markup | str:
+    """Return type and message of what attributes say was raised, empty if nothing was."""
+    kind, message = (str(attributes.get(name) or "") for name in (schema.EXCEPTION_TYPE, schema.EXCEPTION_MESSAGE))
+    told = ": ".join(part for part in (kind, message.partition("\n")[0]) if part)
+    return tag("span", _cut(told, 300), class_="bad") if kind else ""
+
+
+def _log(row: LogRow, point: Markup, depth: str) -> Markup:
     level = tag("em", row.severity_text or "LOG", class_="level error" if row.is_error else "level")
-    name = tag("span", level, " ", _cut(row.message.partition("\n")[0], 300), class_="name", style=depth)
+    text = _cut(row.message.partition("\n")[0], 300)
+    name = tag("span", level, " ", text, "  ", _raised(row.attributes), class_="name", style=depth)
     facts: list[tuple[str, object]] = [
         ("At", f"{_clock(row.time_ns)} UTC"),
         ("Logger", f"{row.service} · {row.logger}"),
@@ -130,7 +145,7 @@ def _log(row: LogRow, left: str, depth: str) -> Markup:
     return _opened(
         "log",
         name,
-        tag("span", tag("i", style=left), class_="track"),
+        point,
         join(definitions(facts), message, _attributes(row.attributes)),
     )
 

@@ -474,6 +474,16 @@ def test_no_form_at_all(tmp_path: Path) -> None:
     assert ["once upon", "a time"] == [row.text for row in rows if isinstance(row, RawLine)]
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("head", ["", "2026-01-31 14:00:00 INFO ", "[2026-01-31 14:00:00] ", "Jan 31 14:00:00 combo "])
+@pytest.mark.parametrize("part", [" ", "a ", "[", "- ", '"', "a.b:", "a | "])
+def test_long_lines_of_one_kind(tmp_path: Path, head: str, part: str) -> None:
+    """No form takes more than a line's length in time: a megabyte of anything is read, not pondered for hours."""
+    rows = _read_rows(tmp_path / "app.log", [head + part * (1_000_000 // len(part))])
+
+    assert len(rows) <= 1
+
+
 def test_syslog_year(tmp_path: Path) -> None:
     """A time without a year is the last such day before the file's change."""
     rows = _read_rows(tmp_path / "messages.log", ["Dec 31 23:59:59 host app: old", "Jan 31 14:00:00 host app: new"])

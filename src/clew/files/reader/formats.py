@@ -84,15 +84,15 @@ KNOWN: Final = (
     TextFormat("scrapy", rf"(?P<time>{_TIME}) \[(?P<logger>[\w.-]+)\] {_LEVEL}: ?(?P<message>.*)"),
     TextFormat(
         "time-level-logger-colon",
-        rf"\[?(?P<time>{_TIME})\]?{_GAP}[\[(]?{_LEVEL}[\])]? *[:|]? +\[?{_LOGGER}\]? *(?::| -|\|) (?P<message>.*)",
+        rf"\[?(?P<time>{_TIME})\]?{_GAP}[\[(]?{_LEVEL}[\])]?(?: *[:|])? +\[?{_LOGGER}\]? *(?::| -|\|) (?P<message>.*)",
     ),
     TextFormat(
         "time-level-logger-bracket",
-        rf"\[?(?P<time>{_TIME})\]?{_GAP}[\[(]?{_LEVEL}[\])]? *[:|]? +\[(?P<logger>[\w.-]+)\] (?P<message>.*)",
+        rf"\[?(?P<time>{_TIME})\]?{_GAP}[\[(]?{_LEVEL}[\])]?(?: *[:|])? +\[(?P<logger>[\w.-]+)\] (?P<message>.*)",
     ),
     TextFormat(
         "time-logger-level",
-        rf"\[?(?P<time>{_TIME})\]?{_GAP}(?!{LEVEL_PATTERN}\b|\d+\b){_LOGGER} *[:|]?"
+        rf"\[?(?P<time>{_TIME})\]?{_GAP}(?!{LEVEL_PATTERN}\b|\d+\b){_LOGGER}(?: *[:|])?"
         rf" +\[?{_LEVEL}\]?(?: *[:|-])? +(?P<message>.*)",
     ),
     TextFormat(

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from clew.desk.error_groups import group_errors
 from clew.desk.query import find_trace
 from clew.desk.root_cause import RootCause, find_root_cause
 from clew.files.reader.reading import read
-from clew.files.reader.records import LogRow, ReadStats, SpanRecord
+from clew.files.reader.records import LogRow, Origin, ReadStats, SpanRecord
 from clew.files.reader.sources import find_sources
 from clew.logs.fingerprint import fingerprint_traceback_text
 from otlp_lines import STACKTRACE, START_NS, TRACE_ID, log, logs_line, span, spans_line, write
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from clew.desk.error_groups import ErrorGroup
 
@@ -133,6 +137,29 @@ def test_same_cause_in_many_requests(tmp_path: Path) -> None:
     assert [("shop.Broken", 5, 5), ("shop.Late", 1, 1)] == [
         (group.type, group.failures, group.records) for group in _groups(path)
     ]
+
+
+@pytest.mark.parametrize("mark", [{"error.fingerprint": "ab" * 16}, {}])
+def test_memory_of_many_failing_requests(mark: dict[str, str]) -> None:
+    """Failures that are held together share a stack trace: memory does not grow by its length for each."""
+    raised = {"exception.type": "E", "exception.message": "it broke", **mark}
+
+    def rows() -> Iterator[LogRow]:
+        for number in range(2000):
+            text = f"E: {number}\n" + "    at shop.Orders.place(Orders.java:42)\n" * 500
+            record = log(
+                "failed", severity=17, trace_id=f"{number + 1:032x}", **raised, **{"exception.stacktrace": text}
+            )
+            yield LogRow(record, Origin({}, {}, Path("x")))
+
+    tracemalloc.start()
+    (group,) = group_errors(rows())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert 2000 == group.failures
+    assert group.stacktrace.startswith("E: 0\n")
+    assert peak < 8_000_000
 
 
 def test_errors_without_exception(tmp_path: Path) -> None:

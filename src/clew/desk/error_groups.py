@@ -27,6 +27,9 @@ MAX_GROUPS: Final = 10_000
 MAX_TELLINGS: Final = 64
 """Failures of one request that are kept; its root cause is among the first."""
 
+MAX_MESSAGE_CHARS: Final = 4096
+"""How much of a failure's message is kept."""
+
 MAX_EXAMPLES: Final = 5
 
 _ID_CHARS: Final = 12
@@ -43,7 +46,7 @@ class ErrorGroup:
     fingerprint: str
     type: str
     message: str
-    """Of the first failure."""
+    """Of the first failure, at most `MAX_MESSAGE_CHARS` of it."""
     service: str
     """Where it begins."""
     operation: str
@@ -130,11 +133,13 @@ class _Grouping:
         self._trace_of: dict[str, str] = {}
         self._tallies: dict[str, _Tally] = {}
         self._told_in: dict[str, str] = {}
+        self._stacktraces: dict[str, str] = {}
         self._alone: dict[str, list[Failure]] = {}
         self._counts_alone: dict[str, int] = {}
 
     def add(self, failure: Failure) -> None:
         """Put a failure to its request."""
+        failure = self._compacted(failure)
         if failure.trace_id and failure.correlation_id:
             self._trace_of.setdefault(failure.correlation_id, failure.trace_id)
         request = failure.trace_id or self._trace_of.get(failure.correlation_id) or failure.correlation_id
@@ -162,6 +167,14 @@ class _Grouping:
             tally.failures += 0 if known else more
         groups = (tally.group(identity) for identity, tally in self._tallies.items())
         return tuple(sorted(groups, key=lambda group: (-group.failures, -group.records, group.id)))
+
+    def _compacted(self, failure: Failure) -> Failure:
+        """Let failures of one kind share one stack trace, the first: thousands of requests are held at a time."""
+        kind = failure.fingerprint or f"{failure.service}\0{failure.operation}\0{failure.type}"
+        stacktrace = failure.stacktrace
+        if stacktrace and (kind in self._stacktraces or len(self._stacktraces) < MAX_GROUPS):
+            stacktrace = self._stacktraces.setdefault(kind, stacktrace)
+        return failure._replace(stacktrace=stacktrace, message=failure.message[:MAX_MESSAGE_CHARS])
 
     def _add_alone(self, failure: Failure) -> None:
         """Keep first and last of the records that belong to no request, and how many there were."""

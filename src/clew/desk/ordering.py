@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound="SpanRecord | LogRow")
 
 MAX_OPEN: Final = 16
-"""Files that are read side by side. Each holds one parsed line, for a Collector's batch some tens of megabytes."""
+"""Files that are read side by side. Each holds one line, a large one packed."""
 
 WINDOW: Final = 2048
 """Records that are held back to put right what threads and batches wrote slightly out of order."""

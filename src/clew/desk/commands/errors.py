@@ -78,7 +78,10 @@ def find_records(
     form = place.text_form()
 
     def rows_of(source: Source) -> Iterator[SpanRecord | LogRow]:
-        for row in reading.read([source], stats, signals=("traces", "logs"), form=form, progress=progress):
+        found = reading.read(
+            [source], stats, signals=("traces", "logs"), form=form, progress=progress, frugal=len(sources) > 1
+        )
+        for row in found:
             if isinstance(row, (SpanRecord, LogRow)) and period.is_in_time(row.time_ns):
                 yield row
 

@@ -83,7 +83,15 @@ def find_logs(
     form = place.text_form()
 
     def rows_of(source: Source) -> Iterator[LogRow]:
-        found = reading.read([source], stats, signals=("logs",), needles=needles, form=form, progress=progress)
+        found = reading.read(
+            [source],
+            stats,
+            signals=("logs",),
+            needles=needles,
+            form=form,
+            progress=progress,
+            frugal=len(sources) > 1,
+        )
         return _matching(found, wanted, with_raw=with_raw)
 
     return query.unique(ordering.in_time_order(sources, rows_of), _REMEMBERED)

@@ -150,7 +150,14 @@ class _Pass:
                 requests.add(row)
 
     def _rows(self, source: Source) -> Iterator[_Told]:
-        found = reading.read([source], self.stats, signals=("traces", "logs"), form=self._form, progress=self._progress)
+        found = reading.read(
+            [source],
+            self.stats,
+            signals=("traces", "logs"),
+            form=self._form,
+            progress=self._progress,
+            frugal=len(self._sources) > 1,
+        )
         return (row for row in found if isinstance(row, (SpanRecord, LogRow)) and self._selection.takes(row))
 
     def _counted(self, rows: Iterable[_Told], analyser: Analyser) -> Iterator[_Told]:

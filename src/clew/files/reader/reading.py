@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from clew.files.reader import formats, lines, otlp, timestamps
+from clew.files.reader import formats, lines, otlp, packing, timestamps
 from clew.files.reader.json_logs import JsonLogs
 from clew.files.reader.records import LogRow, RawLine
 from clew.files.reader.text_logs import TextLogs
@@ -42,6 +42,7 @@ def read(
     needles: Sequence[bytes] = (),
     form: TextFormat | None = None,
     progress: Callable[[int], None] | None = None,
+    frugal: bool = False,
 ) -> Iterator[Record]:
     """Give the records of all files, each file in its own order; memory is bounded by one line.
 
@@ -53,13 +54,14 @@ def read(
             tests each. Files in other forms are read whole, since their records may span lines.
         form: The form of text logs; detected where not given.
         progress: Called with the size of each file that was read.
+        frugal: Hold the records of a large line packed until they are due; for files that are read side by side.
     """
     for source in sources:
         try:
             with lines.open_file(source.path) as file:
                 stats.files += 1
                 blocks = lines.read_blocks(file)
-                yield from FileReader(source, stats, signals, form).records(blocks, needles)
+                yield from FileReader(source, stats, signals, form, frugal=frugal).records(blocks, needles)
         except lines.DamagedError:
             stats.damaged.append(source.path)
         except OSError:
@@ -71,10 +73,19 @@ def read(
 class FileReader:
     """Reads one file: sniffs what it is from its first bytes, then goes line by line."""
 
-    def __init__(self, source: Source, stats: ReadStats, signals: Collection[str], form: TextFormat | None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        stats: ReadStats,
+        signals: Collection[str],
+        form: TextFormat | None,
+        *,
+        frugal: bool = False,
+    ) -> None:
         self._source, self._path, self._stats, self._form = source, source.path, stats, form
         self._keys = otlp.keys_of(signals)
         self._has_logs = "logs" in signals
+        self._is_frugal = frugal
         self._json = JsonLogs(source.path)
         self._text: TextLogs | None = None
         self._is_otlp: bool | None = None
@@ -120,9 +131,11 @@ class FileReader:
         """Read a file of OTLP documents; other lines in it are kept as raw."""
         cut = lines.find_lines(blocks, needles, self._stats) if needles else lines.split_lines(blocks, self._stats)
         loads, records, stats, path, keys = orjson.loads, otlp.records, self._stats, self._path, self._keys
+        is_frugal = self._is_frugal
         before, number, found = stats.lines, 0, 0
         try:
-            for number, line in enumerate(cut, start=1):
+            for line in cut:  # `enumerate` would hold on to the line
+                number += 1
                 try:
                     rows = records(loads(line), path, stats, keys)
                     found += len(rows)
@@ -130,6 +143,10 @@ class FileReader:
                     stats.lines = before + number
                     rows = self._odd_line(line)
                     self._count(rows)
+                if is_frugal and len(line) >= packing.LARGE_BYTES and (chunks := packing.pack(rows)) is not None:
+                    del rows, line
+                    yield from packing.unpack(chunks)
+                    continue
                 yield from rows
         finally:
             stats.lines = before + number

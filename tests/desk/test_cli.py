@@ -298,7 +298,10 @@ def test_output_in_a_poor_encoding(shop: Path, encoding: str) -> None:
 def test_interrupt_is_quiet(tmp_path: Path) -> None:
     """Ctrl-C ends a command with 130 and without a traceback."""
     write(tmp_path / "logs.jsonl", logs_line("shop", log("first")))
-    command = [sys.executable, "-m", "clew", "logs", "--follow", str(tmp_path)]
+    # A shell that runs the tests in the background has SIGINT ignored.
+    heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"import sys; {heeding}; sys.argv[0] = 'clew'; from clew.__main__ import main; main()"
+    command = [sys.executable, "-c", program, "logs", "--follow", str(tmp_path)]
 
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None

@@ -2,7 +2,8 @@
 
 Header capture, excluded URLs and the set of known methods are settings of the process; upstream looks them up for each
 request, collects every header before it finds that none is to be captured, and builds the whole URL to compare it with
-nothing. Flask's collects the same attributes twice. What it records is the same.
+nothing. Its propagators look for their headers one by one where the request has none of them, and Flask's collects the
+same attributes twice. What it records is the same.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ import functools
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
+from opentelemetry.context import Context
+
+from clew.correlation.propagation import inbound_headers
 from clew.importing import when_imported
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
 _CAPTURES: Final = {
     "collect_custom_request_headers_attributes": "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST",
@@ -31,6 +35,8 @@ def install(environ: Mapping[str, str]) -> None:
     when_imported("opentelemetry.util.http", _remember_methods)
     unused = [function for function, variable in _CAPTURES.items() if not environ.get(variable)]
     when_imported("opentelemetry.instrumentation.wsgi", lambda module: _leave_out(module, unused))
+    when_imported("opentelemetry.instrumentation.wsgi", _quicken_wsgi)
+    when_imported("opentelemetry.instrumentation.utils", _skip_propagators)
     when_imported("opentelemetry.instrumentation.flask", _lighten_flask)
 
 
@@ -49,6 +55,93 @@ def _leave_out(module: Any, functions: list[str]) -> None:
 
 def _nothing(_: object) -> dict[str, Any]:
     return {}
+
+
+def _skip_propagators(module: Any) -> None:
+    """Ask the propagators for the trace of a request only if it has a header that they read.
+
+    The name is the one by which upstream's helper of all WSGI and ASGI instrumentations calls them.
+    """
+    original = getattr(module, "extract", None)
+    if not callable(original):
+        return
+
+    def extract(carrier: Any, context: Context | None = None, **options: Any) -> Context:
+        if context is None and _brings_nothing(carrier, type(options.get("getter")).__module__):
+            return Context()
+        found: Context = original(carrier, context, **options)
+        return found
+
+    module.extract = extract
+
+
+def _brings_nothing(carrier: Any, getter: str) -> bool:
+    """Return whether a request surely has none of the headers that the propagators read."""
+    names = inbound_headers()
+    if names is None:
+        return False
+    if getter == "opentelemetry.instrumentation.wsgi":
+        return _environ_keys(names).isdisjoint(carrier)
+    if getter == "opentelemetry.instrumentation.asgi":
+        present = {name.lower() for name, _ in carrier.get("headers") or ()}
+        return present.isdisjoint(name.encode() for name in names)
+    return False
+
+
+@functools.lru_cache(maxsize=8)
+def _environ_keys(names: Collection[str]) -> frozenset[str]:
+    return frozenset("HTTP_" + name.upper().replace("-", "_") for name in names)
+
+
+def _quicken_wsgi(module: Any) -> None:
+    """Collect what a WSGI request's span and metrics say in one pass, where the stable conventions are asked for."""
+    from opentelemetry.instrumentation._semconv import _StabilityMode  # noqa: PLC0415 - with what uses it
+
+    from clew.servers import wsgi_attributes  # noqa: PLC0415 - likewise
+
+    stable = _StabilityMode.HTTP
+    quick = {
+        "collect_request_attributes": wsgi_attributes.request_attributes,
+        "_parse_active_request_count_attrs": wsgi_attributes.active_attributes,
+        "_parse_duration_attrs": wsgi_attributes.duration_attributes,
+    }
+    for name, function in quick.items():
+        if callable(getattr(module, name, None)):
+            setattr(module, name, _where_stable(function, getattr(module, name), stable))
+    tell = getattr(module, "add_response_attributes", None)
+    if callable(tell):
+        module.add_response_attributes = _telling(wsgi_attributes.tell_response, tell, stable)
+
+
+def _where_stable(quick: Callable[[Any], Any], original: Callable[..., Any], stable: Any) -> Callable[..., Any]:
+    """Return `quick` for stable conventions, else upstream's."""
+
+    @functools.wraps(original)
+    def collect(holder: Any, *mode: Any, **named: Any) -> Any:
+        chosen = mode[0] if mode else named.get("sem_conv_opt_in_mode")
+        return quick(holder) if chosen is stable else original(holder, *mode, **named)
+
+    return collect
+
+
+def _telling(quick: Callable[..., bool], original: Callable[..., Any], stable: Any) -> Callable[..., Any]:
+    """Return what tells of a response by `quick` if that does it, else by upstream's."""
+
+    @functools.wraps(original)
+    def add_response_attributes(
+        span: Any,
+        start_response_status: str,
+        response_headers: Any,
+        duration_attrs: Any = None,
+        sem_conv_opt_in_mode: Any = None,
+    ) -> None:
+        attributes = {} if duration_attrs is None else duration_attrs
+        if sem_conv_opt_in_mode is stable and quick(span, start_response_status, attributes):
+            return
+        mode = {} if sem_conv_opt_in_mode is None else {"sem_conv_opt_in_mode": sem_conv_opt_in_mode}
+        original(span, start_response_status, response_headers, duration_attrs, **mode)
+
+    return add_response_attributes
 
 
 def _lighten_flask(module: Any) -> None:

@@ -51,6 +51,7 @@ _LIBRARIES: Final[Mapping[str, str]] = {
     "botocore": "botocore",
     "cassandra": "cassandra",
     "celery": "celery",
+    "click": "click",
     "confluent_kafka": "confluent_kafka",
     "elasticsearch": "elasticsearch",
     "falcon": "falcon",

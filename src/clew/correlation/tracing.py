@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 from opentelemetry.trace import SpanKind, get_current_span
 
 from clew import diagnostics
+from clew.correlation import command_spans
 from clew.correlation.context import MARK, SPAN_KEY, correlation_id_in, mark, process_context
 from clew.correlation.ids import new_span_id, new_trace_id, reshape, trace_id_hex
 from clew.correlation.origin import CurrentIds, baggage_correlation_id, configure, new_origin, origin_for, origin_in
@@ -95,6 +96,7 @@ def install(settings: Settings) -> None:
     configure(settings)
     if not _is_installed():
         Tracer.start_span = _hook(Tracer.start_span)  # type: ignore[method-assign]  # the SDK has no place for this
+    command_spans.install()
 
 
 def uninstall() -> None:
@@ -151,6 +153,10 @@ def _plan(tracer: Tracer, context: Context | None, kind: SpanKind) -> _Start:
     if type(tracer.id_generator) is not CorrelationIdGenerator:
         tracer.id_generator = CorrelationIdGenerator(tracer.id_generator)
     here = get_current() if context is None else context
+    if kind in _REQUESTS:
+        outside = command_spans.without_command(here)
+        if outside is not here:
+            context = here = outside
     inherited: str | None = getattr(here.get(SPAN_KEY), MARK, None)
     if inherited is not None:
         return context, inherited, None

@@ -17,6 +17,7 @@ from opentelemetry.propagate import extract
 from opentelemetry.trace import INVALID_SPAN, SpanKind
 
 from clew import diagnostics
+from clew.correlation.command_spans import without_command
 from clew.correlation.context import SPAN_KEY
 from clew.correlation.propagation import inbound_headers
 from clew.servers.asgi_attributes import headers_of, request_attributes, url_of
@@ -66,8 +67,8 @@ class AsgiTelemetry:
         name, route = self._details(scope)
         attributes = {**request_attributes(scope, headers), **route}
         before = get_current()
-        context, kind = before, SpanKind.INTERNAL
-        if before.get(SPAN_KEY, INVALID_SPAN) is INVALID_SPAN:
+        context, kind = without_command(before), SpanKind.INTERNAL
+        if context.get(SPAN_KEY, INVALID_SPAN) is INVALID_SPAN:
             kind = SpanKind.SERVER
             context = extract(scope, getter=_getter) if self._brings_ids(headers) else Context()
         span = self._middleware.tracer.start_span(name, context, kind=kind, attributes=attributes)

@@ -245,6 +245,7 @@ def _install_correlation(resolved: Settings) -> None:
 
     tracing.install(resolved)
     tracing.unrecorded_requests.append(access.remember)
+    access.install()
     propagation.install(resolved)
     responses.install(resolved)
     carriers.install(resolved)

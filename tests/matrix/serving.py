@@ -56,7 +56,8 @@ SERVERS = {
     "fastapi-gunicorn": Server((*_GUNICORN, "--worker-class", "asgi", "fastapi_app:app"), "gunicorn.access"),
     "flask-threads": Server((*_GUNICORN, "--threads", "4", "--preload", "flask_app:app"), "gunicorn.access"),
     "wsgi-gunicorn": Server((*_GUNICORN, "wsgi_app:app"), "gunicorn.access"),
-    "wsgi-wsgiref": Server(("python", "wsgi_app.py")),
+    "tornado": Server(("python", "tornado_app.py"), "shop.access"),
+    "wsgi-wsgiref": Server(("python", "wsgi_app.py"), "shop.access"),
 }
 
 

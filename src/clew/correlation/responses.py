@@ -1,8 +1,8 @@
 """The IDs on responses: the correlation header and `traceresponse`, from whatever server answers.
 
 Flask, Django, ASGI and all that builds on them call the global response propagator. aiohttp, raw WSGI and gRPC do
-not: hooks in their instrumentations add the same, as headers or as trailing metadata. A header that the program sets
-itself stays.
+not, and Tornado's is lost where the response becomes an error page: hooks in their instrumentations add the same, as
+headers or as trailing metadata. A header that the program sets itself stays.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from clew import diagnostics
 from clew.correlation import ids
 from clew.correlation.context import MARK, correlation_id_in
 from clew.correlation.origin import correlation_headers
+from clew.correlation.patches import Patches, guarded
 from clew.importing import when_imported
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ TRACE_HEADER: Final = "traceresponse"
 EXPOSE_HEADER: Final = "Access-Control-Expose-Headers"
 _ASGI_STARTS: Final = frozenset({"http.response.start", "websocket.http.response.start"})
 _REQUEST_KEY: Final = "clew_context"
+_patches: Final = Patches()
 _upstream: Final[Any] = propagators
 """The module that holds the global response propagator; it has no types."""
 
@@ -112,6 +114,7 @@ def install(settings: Settings) -> None:
         _State.hooked = True
         when_imported("opentelemetry.instrumentation.wsgi", _hook_wsgi)
         when_imported("opentelemetry.instrumentation.aiohttp_server", _hook_aiohttp)
+        when_imported("opentelemetry.instrumentation.tornado", _hook_tornado)
         when_imported("opentelemetry.instrumentation.grpc._server", _hook_grpc)
         when_imported("opentelemetry.instrumentation.grpc._aio_server", _hook_grpc_aio)
 
@@ -207,6 +210,29 @@ def _adding(prepare: Callable[..., Any]) -> Callable[..., Any]:
         return prepare(request, response)
 
     return hook
+
+
+def _hook_tornado(module: Any) -> None:
+    """Let each response add the headers when it is sent: an error page begins without those set before."""
+    from tornado import web  # noqa: PLC0415 - only where its instrumentation is loaded
+
+    begin = module._start_span  # noqa: SLF001 - no public place knows the span of a handler
+
+    def start_span(tracer: Any, handler: Any, *rest: Any, **options: Any) -> Any:
+        activated = begin(tracer, handler, *rest, **options)
+        setattr(handler, _REQUEST_KEY, set_span_in_context(activated.span))
+        return activated
+
+    module._start_span = start_span  # noqa: SLF001 - likewise
+    _patches.weave(web.RequestHandler, "flush", before=_add_to_tornado)
+
+
+@guarded
+def _add_to_tornado(handler: Any, *_: object) -> None:
+    """Add the headers that a handler's response does not have yet, before they are written."""
+    ours, context = _ours(), getattr(handler, _REQUEST_KEY, None)
+    if ours is not None and context is not None and not handler._headers_written:  # noqa: SLF001 - no public place
+        ours.inject(handler._headers, context)  # noqa: SLF001 - the mapping behind set_header
 
 
 def _hook_grpc(module: Any) -> None:

@@ -9,7 +9,7 @@ import sys
 import threading
 import urllib.request
 from typing import Any
-from wsgiref.simple_server import make_server
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 logging.basicConfig(level=logging.INFO)
 
@@ -23,8 +23,16 @@ def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     return [body]
 
 
+class LoggingRequestHandler(WSGIRequestHandler):
+    """Writes its access lines to a logger, as programs do that serve by `wsgiref`."""
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the superclass's
+        """Log the line."""
+        logging.getLogger("shop.access").info(format, *args)
+
+
 if __name__ == "__main__":
-    with make_server("127.0.0.1", 0, app) as server:
+    with make_server("127.0.0.1", 0, app, handler_class=LoggingRequestHandler) as server:
         sys.stderr.write(f"listening on 127.0.0.1:{server.server_port}\n")
         signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
         server.serve_forever()

@@ -11,6 +11,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import SpanKind
 
 from clew.correlation.origin import CurrentIds
 from clew.logs import access
@@ -155,6 +157,19 @@ def test_ids_serve_one_access_line() -> None:
 
     assert access.recall("gunicorn.access") == CurrentIds(1, 2, 1, "one")
     assert access.recall("gunicorn.access") is None
+
+
+def test_open_request_lends_its_ids() -> None:
+    """Inside a request whose Context the program has replaced, any logger gets its IDs, until the span ends."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(access.AccessSpanProcessor())
+    span = provider.get_tracer("test").start_span("server", kind=SpanKind.SERVER)
+    context = span.get_span_context()
+
+    assert (context.trace_id, context.span_id) == access.recall("app")[:2]
+    assert access.recall("app", CurrentIds(0, 0, 0, "job-42")) is None
+    span.end()
+    assert access.recall("app") is None
 
 
 def test_other_loggers_get_no_ids() -> None:

@@ -122,6 +122,19 @@ def test_one_id_everywhere(name: str, protocol: str, receiver: Receiver, echo_ur
         _check_latency(receiver, {trace_id for trace_id, _, _ in ids.values()})
 
 
+@pytest.mark.parametrize("name", ["flask-werkzeug", "wsgi-wsgiref"])
+def test_server_started_in_a_trace(name: str, receiver: Receiver, echo_url: str, tmp_path: Path) -> None:
+    """The lines of a request are in its own trace, not in that of the script which started the server."""
+    server = SERVERS[name]
+    started_in = {"ECHO_URL": echo_url, "TRACEPARENT": f"00-{TRACE_ID}-{PARENT_ID}-01"}
+
+    with running(server, receiver, tmp_path, protocol="http/protobuf", environ=started_in) as started:
+        reply = started.call([("x-request-id", ORDER)])
+
+    trace_id = trace_id_hex(derive_trace_id(ORDER, None))
+    assert _expected(trace_id, ORDER, "", server) == _seen(receiver, server, reply, trace_id)
+
+
 def _check_latency(receiver: Receiver, trace_ids: set[str]) -> None:
     """The last point counts the requests, in seconds, with exemplars of theirs."""
     points = [point for point in receiver.metrics if point.name == "http.server.request.duration"]

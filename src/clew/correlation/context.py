@@ -101,6 +101,11 @@ def current_ids() -> CurrentIds:
     return _State.process_ids if found is NO_IDS else found
 
 
+def is_outside(ids: CurrentIds) -> bool:
+    """Return whether `ids`, just read, are no span's: none, a bound one, or those that the process was started with."""
+    return not ids.trace_id or ids is _State.process_ids
+
+
 class bind(AbstractContextManager[str]):  # noqa: N801 - used as a function: `with bind("job-42"):`, `@bind()`
     """Give work that no request started an ID of its own: a context manager and a decorator.
 

@@ -1,4 +1,4 @@
-"""The IDs of a request for what its server logs about it once the request's span is over.
+"""The IDs of a request for what is logged about it outside its span's Context, mostly by its server afterwards.
 
 Servers write the access line outside the application's context: gunicorn after the response, werkzeug and Django's
 runserver while they send it, uvicorn after an application that failed. Some are known by their logger. Where a program
@@ -10,12 +10,13 @@ from __future__ import annotations
 import time
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
+from weakref import ref
 
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.trace import SpanKind
 
 from clew import schema
-from clew.correlation.origin import CurrentIds
+from clew.correlation.origin import NO_IDS, CurrentIds
 from clew.correlation.patches import Patches, guarded
 from clew.importing import when_imported
 
@@ -42,12 +43,27 @@ ERROR_LOGGERS: Final = frozenset(
 )
 """Loggers that may tell of a request before its access line."""
 
-_ALL: Final = ACCESS_LOGGERS | ERROR_LOGGERS
-
 FRESH_S: Final = 5.0
 """How long a request's IDs wait for its error lines once its span has ended; its access line may come at any time."""
 
-_latest: ContextVar[tuple[CurrentIds, list[float]] | None] = ContextVar("clew_latest_request", default=None)
+
+class _Request:
+    """What is known of a request: its IDs, and whether its span is still open."""
+
+    __slots__ = ("_span", "ended_s", "ids")
+
+    def __init__(self, ids: CurrentIds, span: Span | None) -> None:
+        self.ids = ids
+        self.ended_s = float("inf")
+        self._span = ref(span) if span is not None else None
+
+    def is_open(self) -> bool:
+        """Return whether the span is recorded and has not ended, in whatever thread or task it does."""
+        span = self._span() if self._span is not None else None
+        return span is not None and span.is_recording()
+
+
+_latest: ContextVar[_Request | None] = ContextVar("clew_latest_request", default=None)
 _telling: ContextVar[int] = ContextVar("clew_telling_of_request", default=0)
 """How many of the servers' functions that log about the request are running here, one inside the other."""
 
@@ -95,29 +111,37 @@ class AccessSpanProcessor(SpanProcessor):
         correlation_id = attributes.get(schema.CORRELATION_ID)
         if context is not None:
             found = str(correlation_id) if correlation_id is not None else None
-            remember(CurrentIds(context.trace_id, context.span_id, context.trace_flags, found))
+            remember(CurrentIds(context.trace_id, context.span_id, context.trace_flags, found), span)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Start the time in which error lines still belong to the request."""
         latest = _latest.get()
-        if latest is not None and span.context is not None and span.context.span_id == latest[0].span_id:
-            latest[1][0] = time.monotonic()
+        if latest is not None and span.context is not None and span.context.span_id == latest.ids.span_id:
+            latest.ended_s = time.monotonic()
 
 
-def remember(ids: CurrentIds) -> None:
-    """Make `ids` those of the request that this thread or task serves."""
-    _latest.set((ids, [float("inf")]))
+def remember(ids: CurrentIds, span: Span | None = None) -> None:
+    """Make `ids` those of the request that this thread or task serves; `span` is its own, where it is recorded."""
+    _latest.set(_Request(ids, span))
 
 
-def recall(logger: object) -> CurrentIds | None:
-    """Return the request's IDs for a record of a server's logger, made outside any span."""
-    if type(logger) is not str or (logger not in _ALL and not _telling.get()):
-        return None
+def recall(logger: object, ids: CurrentIds = NO_IDS) -> CurrentIds | None:
+    """Return the request's IDs for a record made outside any span: a server's, or the program's inside the request.
+
+    The program's own code may have attached an empty Context on top of the request's, as Airflow does.
+
+    Args:
+        logger: The name of the record's logger.
+        ids: What is current where the record was made: an ID that the program has bound stays, except on a line that a
+            server writes.
+    """
     latest = _latest.get()
-    if latest is None:
+    if latest is None or type(logger) is not str:
         return None
-    ids, ended = latest
     if logger in ACCESS_LOGGERS:
         _latest.set(None)
-        return ids
-    return ids if _telling.get() or time.monotonic() - ended[0] < FRESH_S else None
+        return latest.ids
+    is_bound = ids.correlation_id is not None and not ids.trace_id
+    if _telling.get() or (latest.is_open() and not is_bound):
+        return latest.ids
+    return latest.ids if logger in ERROR_LOGGERS and time.monotonic() - latest.ended_s < FRESH_S else None

@@ -10,7 +10,7 @@ import logging
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal
 
-from clew.correlation.context import current_ids
+from clew.correlation.context import current_ids, is_outside
 from clew.correlation.origin import NO_IDS, CurrentIds
 from clew.logs import access, fields, intake, level, marking, unhandled
 from clew.logs.bridges import loguru, structlog
@@ -93,8 +93,8 @@ def _gate(_: object, record: logging.LogRecord) -> Ticket:
         if current_context().get(SUPPRESS_KEY):
             return None if _is_exporters_own(own) else False
         ids = current_ids()
-        if not ids[0]:
-            ids = _borrowed(own) or ids
+        if is_outside(ids):
+            ids = _borrowed(own, ids) or ids
         if type(process) is str:
             own["processName"] = (
                 make_mark(process, ids) if _State.keep_ids else marks.get(process) or make_mark(process)
@@ -109,13 +109,13 @@ def _gate(_: object, record: logging.LogRecord) -> Ticket:
         return ids
 
 
-def _borrowed(own: dict[str, Any]) -> CurrentIds | None:
+def _borrowed(own: dict[str, Any], ids: CurrentIds) -> CurrentIds | None:
     """Return the IDs that belong to a record which was made outside any span: its request's, or its exception's."""
     if own.get("exc_info"):
         found = unhandled.ids_of(exception_of(own["exc_info"]))
         if found is not None:
             return found
-    return access.recall(own.get("name"))
+    return access.recall(own.get("name"), ids)
 
 
 def _after(_: object, record: logging.LogRecord, ids: Ticket) -> None:

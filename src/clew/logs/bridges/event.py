@@ -8,8 +8,9 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from clew import schema
-from clew.correlation.context import current_ids
+from clew.correlation.context import current_ids, is_outside
 from clew.entry import LogEntry
+from clew.logs import access
 from clew.logs.record import describe_exception, severity_number
 from clew.logs.values import Sanitizer
 
@@ -50,6 +51,8 @@ def make_entry(
     text = sanitizer.text(body) if type(body) is str else sanitizer.render(body)
     exception = describe_exception(error, sanitizer) if error is not None else None
     ids = current_ids()
+    if is_outside(ids):
+        ids = access.recall(scope, ids) or ids
     thread = threading.current_thread()
     return LogEntry(
         time_ns=time.time_ns() if time_ns is None else time_ns,

@@ -11,12 +11,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from log_programs import BIN, PROGRAMS, environment, read_records
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import SpanKind
 
 from clew.correlation.origin import CurrentIds
 from clew.logs import access
-from conftest import BIN, PROGRAMS, environment, read_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,8 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-
-from conftest import BIN, environment, interpreter_has_its_tests
+from log_programs import BIN, environment, interpreter_has_its_tests
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -217,10 +217,11 @@ def _install_metrics(delivery: Delivery) -> None:
     """Bound what is measured, and let Clew's own parts be observed; before anything is measured."""
     from clew.correlation import self_metrics as correlation_metrics  # noqa: PLC0415
     from clew.delivery import self_metrics as delivery_metrics  # noqa: PLC0415
-    from clew.latency import overhead, series, span_counts  # noqa: PLC0415
+    from clew.latency import overhead, recording, series, span_counts  # noqa: PLC0415
 
     provider = metrics.get_meter_provider()
     series.limit_series()
+    recording.install()
     span_counts.register(provider)
     delivery_metrics.register_metrics(delivery, provider)
     correlation_metrics.register_metrics(provider)

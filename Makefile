@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test test-all test-stack lint bench docs clean
+.PHONY: demo test test-all test-stack apps lint bench docs clean
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -16,15 +16,19 @@ demo: $(VENV)/ready
 	$(BIN)/clew demo
 
 test: $(VENV)/ready
-	$(PYTEST) -n 2 -m 'not slow and not stack'
+	$(PYTEST) -n 2 -m 'not slow and not stack and not apps'
 
 test-all: $(VENV)/ready
-	$(PYTEST) -n 2 -m 'not stack'
+	$(PYTEST) -n 2 -m 'not stack and not apps'
 
 # Real servers, built with Go once into ~/.cache/clew-stack (about 20 minutes on two cores).
 test-stack: $(VENV)/ready
 	$(BIN)/python tests/stack/stack_build.py
 	$(PYTEST) -m stack tests/stack
+
+# Applications of other people's, each in an environment of its own under ~/.cache/clew-apps.
+apps: $(VENV)/ready
+	$(PYTEST) -m apps -p no:randomly tests/apps
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound="Callable[..., object]")
 
-__all__ = ["CurrentIds", "adopt", "bind", "correlation_id", "current_ids"]
+__all__ = ["CurrentIds", "adopt", "bind", "correlation_id", "current_ids", "ids_in"]
 
 
 SPAN_KEY: Final = next(iter(set_span_in_context(INVALID_SPAN, Context())))
@@ -82,7 +82,11 @@ def current_ids() -> CurrentIds:
 
     Never raises. Inside `bind` and outside any span there is a correlation ID and no trace ID.
     """
-    context = get_current()
+    return ids_in(get_current())
+
+
+def ids_in(context: Context) -> CurrentIds:
+    """Return the IDs of `context`, the current one, for a log record made in it. Never raises."""
     if not context:
         return _State.process_ids
     span = context.get(SPAN_KEY)

@@ -10,7 +10,7 @@ import logging
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal
 
-from clew.correlation.context import current_ids, is_outside
+from clew.correlation.context import current_ids, ids_in, is_outside
 from clew.correlation.origin import NO_IDS, CurrentIds
 from clew.logs import access, fields, intake, level, marking, unhandled
 from clew.logs.bridges import loguru, structlog
@@ -90,9 +90,10 @@ def _gate(_: object, record: logging.LogRecord) -> Ticket:
         process = own.get("processName")
         if type(process) is Captured:
             return False
-        if current_context().get(SUPPRESS_KEY):
+        context = current_context()
+        if context.get(SUPPRESS_KEY):
             return None if _is_exporters_own(own) else False
-        ids = current_ids()
+        ids = ids_in(context)
         if is_outside(ids):
             ids = _borrowed(own, ids) or ids
         if type(process) is str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import math
 from typing import TYPE_CHECKING, Final
 
 from clew import diagnostics
@@ -34,6 +35,8 @@ class _State:
     sink: Callable[[LogEntry], None] | None = None
     folding: Folding | None = None
     limits = AttributeLimits(None, None)
+    most_attributes: float = math.inf
+    """How many attributes a record may have without a look at them; 0 where their lengths are bounded."""
     by_trace = False
     sampled_out = 0
     failed = 0
@@ -48,6 +51,7 @@ def open_to(sink: Callable[[LogEntry], None], settings: Settings) -> None:
     _State.folding = Folding(sink, settings.log_fold_s) if settings.log_fold_s else None
     _State.sink = _State.folding.put if _State.folding else sink
     _State.limits = log_attribute_limits(process_environment())
+    _State.most_attributes = 0 if _State.limits.length is not None else _most(_State.limits.count)
     _State.by_trace = settings.log_sampling == "trace"
 
 
@@ -73,7 +77,12 @@ def offer(entry: LogEntry) -> None:
     sink = _State.sink
     if sink is None or (_State.by_trace and _leaves_out(entry)):
         return
-    sink(bound(entry, _State.limits))
+    attributes = entry.attributes
+    sink(entry if not attributes or len(attributes) <= _State.most_attributes else bound(entry, _State.limits))
+
+
+def _most(count: int | None) -> float:
+    return math.inf if count is None else count
 
 
 def _leaves_out(entry: LogEntry) -> bool:

@@ -449,7 +449,7 @@ class TestPackages:
 
     def test_library_without_instrumentation(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A library that nothing watches is a warning with the command that adds it: by our extra, else by its name."""
-        for name in ("pymongo-4.9", "Tornado-6.4"):
+        for name in ("pymongo-4.9", "Pyramid-2.0"):
             folder = tmp_path / f"{name}.dist-info"
             folder.mkdir()
             package, version = name.split("-")
@@ -459,7 +459,7 @@ class TestPackages:
         found = {finding.found.split()[0]: finding.cure for finding in packages.examine_instrumentations()}
 
         assert "pip install 'opentelemetry-instrumentation-pymongo>=0.65b0,<1'" == found["pymongo"]
-        assert "pip install 'opentelemetry-instrumentation-tornado>=0.65b0,<1'" == found["tornado"]
+        assert "pip install 'opentelemetry-instrumentation-pyramid>=0.65b0,<1'" == found["pyramid"]
 
 
 class TestFolder:

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 AMOUNTS = st.integers(-3, 2**65) | st.floats(width=32) | st.booleans()
-VALUES = st.sampled_from(["a", "b", 1, 1.0, True, None, b"a", ("a",), ["a", 1], {"k": 1}])
+HAS_QUICK_WAY = hasattr(_view_instrument_match, "_hash_attributes")
+"""SDK 1.44 knows a series by another key, and raises for values that have no hash."""
+
+VALUES = st.sampled_from(["a", "b", 1, 1.0, True, None, b"a", ("a",), *([["a", 1], {"k": 1}] if HAS_QUICK_WAY else [])])
 ATTRIBUTES = st.none() | st.dictionaries(st.sampled_from(["x", "y", "dropped", "", 1]), VALUES, max_size=3)
 CALLS = st.lists(
     st.tuples(st.sampled_from(["counter", "updown", "histogram", "viewed", "off"]), AMOUNTS, ATTRIBUTES, st.booleans()),
@@ -104,7 +107,7 @@ def test_points_and_exemplars_are_upstreams(calls: list[Any]) -> None:
 
 def test_moved_names_leave_upstreams_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where an SDK has its series elsewhere, measurements are taken as before."""
-    monkeypatch.delattr(_view_instrument_match, "_hash_attributes")
+    monkeypatch.delattr(_view_instrument_match, "_hash_attributes", raising=False)
     original = Counter.add
 
     recording.install()

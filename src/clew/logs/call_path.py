@@ -146,9 +146,12 @@ def callers(places: Sequence[Place], frame: FrameType) -> tuple[Place, ...]:
 def _callers(frame: FrameType, *, inside: bool) -> tuple[Place, ...]:
     """Walk outwards to the program's innermost run, and to its end."""
     found: list[Place] = []
+    find = _places.get
     caller = frame.f_back
     while caller is not None and len(found) < _MAX_CALLERS:
-        place = of_frame(caller)
+        place = find(id(caller.f_code))
+        if place is None or place.name is not caller.f_globals.get("__name__"):
+            place = of_frame(caller)
         if place.is_program:
             inside = True
         elif inside and place.is_foreign:

@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 ROUNDS: Final = 40
 CALLS: Final = 200
 TIMED_GOAL: Final = 1.3
-FINGERPRINT_GOAL: Final = 0.1 if sys.version_info >= (3, 11) else 0.25
-"""Before 3.11 a traceback points with no carets, and its text costs less than half."""
+FINGERPRINT_GOAL: Final = 0.1
 FRAMES: Final = 10
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from itertools import repeat
 from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
@@ -47,25 +48,31 @@ class Place:
         self.module = module
         self.function = function
         self.code: CodeType | None = None
-        self.name: object = None
+        self.name: object = self
 
     def __str__(self) -> str:
         return f"{self.module}:{self.function}"
 
 
 _places: dict[int, Place] = {}
+_NOT_SEEN: Final = Place("glue", "", "")
+"""Its name is that of no frame."""
 
 
 def of_traceback(traceback: TracebackType | None) -> tuple[Place, ...]:
     """Return the places of a traceback, outermost first: what an error costs each time, so kept to look-ups."""
     places: list[Place] = []
     find, add = _places.get, places.append
-    for _ in range(MAX_FRAMES):
+    scope = name = None
+    for _ in repeat(None, MAX_FRAMES):
         if traceback is None:
             break
         frame = traceback.tb_frame
-        place = find(id(frame.f_code))
-        if place is None or place.name is not frame.f_globals.get("__name__"):
+        place = find(id(frame.f_code), _NOT_SEEN)
+        if frame.f_globals is not scope:
+            scope = frame.f_globals
+            name = scope.get("__name__")
+        if place.name is not name:
             place = of_frame(frame)
         add(place)
         traceback = traceback.tb_next
@@ -128,9 +135,10 @@ def file_stem(path: str) -> str:
 
 
 def callers(places: Sequence[Place], frame: FrameType) -> tuple[Place, ...]:
-    """Return the callers of a traceback's outermost `frame` that belong to the path, outermost first.
+    """Return the callers of a traceback's outermost `frame` that belong to the path, innermost first.
 
-    None where `places`, the traceback itself, shows how the program's own code was entered.
+    They go out to the program's innermost run, and to its end. None where `places`, the traceback itself, shows how
+    the program's own code was entered.
     """
     inside = foreign = False
     for place in places:
@@ -140,17 +148,12 @@ def callers(places: Sequence[Place], frame: FrameType) -> tuple[Place, ...]:
             inside = True
         elif place.is_foreign:
             foreign = True
-    return _callers(frame, inside=inside)
-
-
-def _callers(frame: FrameType, *, inside: bool) -> tuple[Place, ...]:
-    """Walk outwards to the program's innermost run, and to its end."""
     found: list[Place] = []
     find = _places.get
     caller = frame.f_back
     while caller is not None and len(found) < _MAX_CALLERS:
-        place = find(id(caller.f_code))
-        if place is None or place.name is not caller.f_globals.get("__name__"):
+        place = find(id(caller.f_code), _NOT_SEEN)
+        if place.name is not caller.f_globals.get("__name__"):
             place = of_frame(caller)
         if place.is_program:
             inside = True
@@ -158,7 +161,7 @@ def _callers(frame: FrameType, *, inside: bool) -> tuple[Place, ...]:
             break
         found.append(place)
         caller = caller.f_back
-    return tuple(reversed(found)) if inside else ()
+    return tuple(found) if inside else ()
 
 
 def call_path(places: Iterable[Place], *, recursion_error: bool = False) -> list[str]:

@@ -6,7 +6,7 @@ vectors, and `canonical_text` shows it. Nothing here raises, and no exception, f
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from clew.logs import call_path, traceback_text
 from clew.logs.failure import Failure, fingerprint, render
@@ -32,19 +32,17 @@ _suppressed: Callable[[BaseException], bool] = vars(BaseException)["__suppress_c
 _traceback: Callable[[BaseException], TracebackType | None] = vars(BaseException)["__traceback__"].__get__
 
 
-class _Sighting(NamedTuple):
-    """What a fingerprint depends on, cheap to make and to compare: the key of the memory."""
+_Sighting: TypeAlias = "tuple[str, tuple[Place, ...], tuple[Place, ...], str, _Sighting | None, tuple[_Sighting, ...]]"
+"""What a fingerprint depends on, cheap to make and to compare: the key of the memory.
 
-    type: str
-    places: tuple[Place, ...]
-    link: str
-    earlier: _Sighting | None
-    members: tuple[_Sighting, ...]
-
+The type, the places of the traceback, outermost first, their callers, innermost first, the link to what came earlier,
+that, and the members of a group.
+"""
 
 _remembered: dict[_Sighting, str] = {}
-_types: dict[int, tuple[type, tuple[str, bool]]] = {}
+_types: dict[int, tuple[type | None, str, bool]] = {}
 """By `id`, since a metaclass may make hashing its own business; the class is held so that no other takes its place."""
+_NO_TYPE: Final = (None, "", False)
 
 
 def fingerprint_exception(exception: BaseException) -> str | None:
@@ -96,14 +94,22 @@ def _see(exception: BaseException) -> _Sighting:
     """Look at an exception that was just caught: its callers, where they still run, belong to its path."""
     traceback = _traceback(exception)
     places = call_path.of_traceback(traceback)
-    if traceback is not None:
-        places = call_path.callers(places, traceback.tb_frame) + places
-    return _with_earlier(exception, places, 0, None)
+    callers = () if traceback is None else call_path.callers(places, traceback.tb_frame)
+    return _with_earlier(exception, places, callers, 0, None)
 
 
-def _with_earlier(exception: BaseException, places: tuple[Place, ...], depth: int, seen: set[int] | None) -> _Sighting:
+def _with_earlier(
+    exception: BaseException,
+    places: tuple[Place, ...],
+    callers: tuple[Place, ...],
+    depth: int,
+    seen: set[int] | None,
+) -> _Sighting:
     """Add what the exception was raised from or while handling, and its members if it is a group."""
-    name, is_group = _type_of(exception)
+    cls = type(exception)
+    held, name, is_group = _types.get(id(cls), _NO_TYPE)
+    if held is not cls:
+        name, is_group = _name_type(cls)
     members = _members(exception, depth) if is_group else ()
     link = "cause"
     earlier = _cause(exception)
@@ -111,46 +117,42 @@ def _with_earlier(exception: BaseException, places: tuple[Place, ...], depth: in
         link = "context"
         earlier = _context(exception)
         if earlier is None or _suppressed(exception):
-            return _Sighting(name, places, "", None, members)
+            return (name, places, callers, "", None, members)
     seen = {id(exception)} if seen is None else seen
     if id(earlier) in seen or len(seen) >= _MAX_CHAIN:
-        return _Sighting(name, places, "", None, members)
+        return (name, places, callers, "", None, members)
     seen.add(id(earlier))
-    before = _with_earlier(earlier, call_path.of_traceback(_traceback(earlier)), depth, seen)
-    return _Sighting(name, places, link, before, members)
+    before = _with_earlier(earlier, call_path.of_traceback(_traceback(earlier)), (), depth, seen)
+    return (name, places, callers, link, before, members)
 
 
 def _members(exception: BaseException, depth: int) -> tuple[_Sighting, ...]:
     """Return the members of an exception group (PEP 654) or of its backport."""
     members: Any = getattr(exception, "exceptions", ()) if depth < _MAX_DEPTH else ()
     return tuple(
-        _with_earlier(member, call_path.of_traceback(_traceback(member)), depth + 1, None)
+        _with_earlier(member, call_path.of_traceback(_traceback(member)), (), depth + 1, None)
         for member in members[:_MAX_MEMBERS]
         if isinstance(member, BaseException)
     )
 
 
-def _type_of(exception: BaseException) -> tuple[str, bool]:
+def _name_type(cls: type[BaseException]) -> tuple[str, bool]:
     """Return the type as a traceback names it, without its module for builtins and the script; and if it is a group."""
-    cls = type(exception)
-    known = _types.get(id(cls))
-    if known is not None:
-        return known[1]
     module = cls.__module__
     name = cls.__qualname__ if module in _UNNAMED_MODULES else f"{module}.{cls.__qualname__}"
-    found = (name, any(base.__name__ in _GROUP_NAMES for base in cls.__mro__))
+    is_group = any(base.__name__ in _GROUP_NAMES for base in cls.__mro__)
     if len(_types) >= _MAX_REMEMBERED:
         _types.clear()
-    _types[id(cls)] = (cls, found)
-    return found
+    _types[id(cls)] = (cls, name, is_group)
+    return name, is_group
 
 
 def _failure(sighting: _Sighting) -> Failure:
-    earlier = sighting.earlier
+    name, places, callers, link, earlier, members = sighting
     return Failure(
-        sighting.type,
-        tuple(call_path.call_path(sighting.places, recursion_error=sighting.type == "RecursionError")),
-        sighting.link,
+        name,
+        tuple(call_path.call_path([*reversed(callers), *places], recursion_error=name == "RecursionError")),
+        link,
         None if earlier is None else _failure(earlier),
-        tuple(_failure(member) for member in sighting.members),
+        tuple(_failure(member) for member in members),
     )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import metrics
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]  # untyped upstream
 
-from clew import diagnostics, instrumentations, otel_variables, repeated_work, settings, versions
+from clew import diagnostics, instrumentations, otel_variables, repeated_work, seamless, settings, versions
 from clew.selection import NAME
 from clew.service_name import guess_service_name
 from clew.version import __version__
@@ -178,6 +178,7 @@ def _wire(auto_instrumentation_version: str | None) -> None:
     _install_logs(resolved, delivery)
     instrumentations.quiet_asgi(resolved)
     repeated_work.install(settings.process_environment())
+    seamless.install()
     loading.install(settings.process_environment())
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from clew import diagnostics
+from clew import diagnostics, seamless
 from clew.importing import when_imported
 from clew.weaving import weave
 
@@ -126,7 +126,10 @@ def _load_frameless(entry_point: EntryPoint, options: Mapping[str, Any]) -> None
 def _instrument(entry_point: EntryPoint, options: Mapping[str, Any]) -> None:
     """Activate one instrumentation; if it fails, say so and leave the others alone."""
     try:
-        entry_point.load()().instrument(**options)
+        instrumentor = entry_point.load()()
+        seamless.before_instrumenting(type(instrumentor).__module__)
+        instrumentor.instrument(**options)
+        seamless.after_instrumenting(entry_point.name)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("opentelemetry"):
             _tell(entry_point.name, error)

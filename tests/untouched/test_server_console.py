@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import signal
 import subprocess
-import time
-import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
+from consoles import ask, await_text, running
 
 from programs import BIN, clean_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 SHOP = """
@@ -52,46 +47,14 @@ def send(number):
 TOLD = {"by root 7", "by child 7", "by task logger 7"}
 
 
-@contextlib.contextmanager
-def _running(args: list[str], folder: Path, console: Path, environ: Mapping[str, str], *, clew: bool) -> Iterator[None]:
-    launcher = [str(BIN / "opentelemetry-instrument")] if clew else []
-    variables = {**clean_environment(folder), "PYTHONUNBUFFERED": "1", **environ}
-    with (
-        console.open("wb") as out,
-        subprocess.Popen(
-            [*launcher, *args], cwd=folder, env=variables, stdout=out, stderr=out, start_new_session=True
-        ) as process,
-    ):
-        try:
-            yield
-        finally:
-            process.send_signal(signal.SIGINT)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(30)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-
-
-def _await(console: Path, pattern: str) -> re.Match[str]:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        found = re.search(pattern, console.read_text(errors="replace"))
-        if found:
-            return found
-        time.sleep(0.05)
-    raise TimeoutError(console.read_text(errors="replace"))
-
-
 def _flask(folder: Path, *, clew: bool) -> str:
     """Serve three requests by `flask run` and return the console without ports and times."""
     console = folder / f"console-{clew}"
     environ = {"CLEW_MODE": "file", "CLEW_DIR": str(folder / "clew")}
-    with _running([str(BIN / "flask"), "--app", "shop", "run", "--port", "0"], folder, console, environ, clew=clew):
-        port = _await(console, r"http://127\.0\.0\.1:(\d+)")[1]
-        for path in ("/", "/absent", "/fail"):
-            with contextlib.suppress(urllib.error.HTTPError):
-                urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30).close()
-        _await(console, "GET /fail")
+    with running([str(BIN / "flask"), "--app", "shop", "run", "--port", "0"], folder, console, environ, clew=clew):
+        port = await_text(console, r"http://127\.0\.0\.1:(\d+)")[1]
+        ask(port, "/", "/absent", "/fail")
+        await_text(console, "GET /fail")
     return re.sub(r"\[[^\]]*\d{4}[^\]]*\]", "[time]", console.read_text()).replace(port, "port")
 
 
@@ -119,12 +82,10 @@ def _uvicorn(folder: Path, *, clew: bool) -> str:
     """Serve failing requests by uvicorn and return the console without ports and process IDs."""
     console = folder / f"console-{clew}"
     environ = {"CLEW_MODE": "file", "CLEW_DIR": str(folder / "clew")}
-    with _running([str(BIN / "uvicorn"), "--port", "0", "api:app"], folder, console, environ, clew=clew):
-        port = _await(console, r"http://127\.0\.0\.1:(\d+)")[1]
-        for path in ("/fail", "/inner/fail", "/absent"):
-            with contextlib.suppress(urllib.error.HTTPError):
-                urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30).close()
-        _await(console, "GET /absent")
+    with running([str(BIN / "uvicorn"), "--port", "0", "api:app"], folder, console, environ, clew=clew):
+        port = await_text(console, r"http://127\.0\.0\.1:(\d+)")[1]
+        ask(port, "/fail", "/inner/fail", "/absent")
+        await_text(console, "GET /absent")
     return re.sub(r"process \[\d+\]|127\.0\.0\.1:\d+", "#", console.read_text())
 
 
@@ -146,10 +107,10 @@ def _worker(folder: Path, pool: str, *, clew: bool) -> set[str]:
     environ = {"CLEW_MODE": "file", "CLEW_DIR": str(folder / "clew"), "CLEW_COMPRESSION": "none", "C_FORCE_ROOT": "1"}
     args = [str(BIN / "celery"), "-A", "mail", "worker", "--pool", pool, "-c", "1", "-n", "w@host", "-l", "INFO"]
     send = [str(BIN / "python"), "-c", "import mail; mail.send.delay(7)"]
-    with _running(args, folder, console, environ, clew=clew):
-        _await(console, "ready")
+    with running(args, folder, console, environ, clew=clew):
+        await_text(console, "ready")
         subprocess.run(send, cwd=folder, env={**clean_environment(folder), **environ}, check=True, timeout=60)
-        _await(console, "succeeded")
+        await_text(console, "succeeded")
     text = re.sub(
         r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?!,)|\[\d{4}-[^\]]*\]|[0-9a-f]{8}-[0-9a-f-]{27}|0x[0-9a-f]+|[\d.]+s\b",
         "#",

@@ -21,6 +21,7 @@ from clew.correlation.context import MARK, correlation_id_in
 from clew.correlation.origin import correlation_headers
 from clew.correlation.patches import Patches, guarded
 from clew.importing import when_imported
+from clew.tracebacks import seamless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -166,15 +167,14 @@ def _hook_wsgi(module: Any) -> None:
 def _hook_aiohttp(module: Any) -> None:
     """Let each response of an instrumented application add the headers before they are sent.
 
-    Both hooks are plain functions that return the original's coroutine: they are over before it runs, and no traceback
-    shows them.
+    The hooks are plain functions that return the original's coroutine: they are over before it runs.
     """
     from aiohttp import web, web_request  # noqa: PLC0415 - only where its instrumentation is loaded
 
     make_middleware = module.create_aiohttp_middleware
 
     def create(*args: Any, **kwargs: Any) -> Any:
-        return web.middleware(_remembering(make_middleware(*args, **kwargs)))
+        return web.middleware(_remembering(seamless(make_middleware(*args, **kwargs))))
 
     module.create_aiohttp_middleware = create
     # Runs for every response, streamed and raised ones too; there is no public place that does.

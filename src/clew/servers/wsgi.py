@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
 from opentelemetry.util.http import get_excluded_urls
 
+from clew.tracebacks import seamless, seamless_iterator
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
@@ -25,6 +27,7 @@ class ServerSpanMiddleware:
         self._excluded = get_excluded_urls("WSGI")
         self._middleware = OpenTelemetryMiddleware(application, tracer_provider=tracer_provider)
 
+    @seamless
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer as the application does; its iterable keeps its length, `close`, and `wsgi.file_wrapper`."""
         if self._excluded.url_disabled(str(environ.get("PATH_INFO", ""))):
@@ -70,7 +73,7 @@ class _Response:
         self._spanned = spanned
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._spanned
+        return seamless_iterator(self._spanned)
 
     def close(self) -> None:
         """End the span, also where the server never asked for the body."""

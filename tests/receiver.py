@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -62,6 +63,30 @@ class Answer(NamedTuple):
     rejected: int = 0
     message: str = ""
     times: int | None = None
+
+
+class Identity(NamedTuple):
+    """What a server shows and asks for by TLS: files in PEM."""
+
+    certificate: Path
+    key: Path
+    clients: Path | None = None
+    """Whose certificates clients must have; None asks for none."""
+
+    def context(self) -> ssl.SSLContext:
+        """Return it for HTTP."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate, self.key)
+        if self.clients is not None:
+            context.load_verify_locations(self.clients)
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+    def grpc(self) -> grpc.ServerCredentials:
+        """Return it for gRPC."""
+        pair = (self.key.read_bytes(), self.certificate.read_bytes())
+        clients = None if self.clients is None else self.clients.read_bytes()
+        return grpc.ssl_server_credentials([pair], clients, clients is not None)
 
 
 class _Records:
@@ -123,7 +148,12 @@ class Receiver(_Records):
     """OTLP receiver in threads of this process, started on construction, stopped by `close` or the end of `with`."""
 
     def __init__(
-        self, *, http_port: int = 0, grpc_port: int = 0, keep: Callable[[Request], None] | None = None
+        self,
+        *,
+        http_port: int = 0,
+        grpc_port: int = 0,
+        keep: Callable[[Request], None] | None = None,
+        identity: Identity | None = None,
     ) -> None:
         """Bind and start.
 
@@ -131,10 +161,13 @@ class Receiver(_Records):
             http_port: Port of OTLP/HTTP; 0 for a free one.
             grpc_port: Port of OTLP/gRPC; 0 for a free one.
             keep: Takes each request in place of the list behind `requests`.
+            identity: With it, TLS is spoken on both ports.
         """
         super().__init__()
         self._requests: list[Request] = []
         self._keep = keep or self._requests.append
+        self._identity = identity
+        self.scheme = "http" if identity is None else "https"
         self._lock = threading.Lock()
         self._answer = Answer()
         self._hang_s = 0.0
@@ -149,12 +182,12 @@ class Receiver(_Records):
     @property
     def http_endpoint(self) -> str:
         """The value of OTEL_EXPORTER_OTLP_ENDPOINT for http/protobuf and http/json."""
-        return f"http://127.0.0.1:{self.http_port}"
+        return f"{self.scheme}://127.0.0.1:{self.http_port}"
 
     @property
     def grpc_endpoint(self) -> str:
         """The value of OTEL_EXPORTER_OTLP_ENDPOINT for grpc."""
-        return f"http://127.0.0.1:{self.grpc_port}"
+        return f"{self.scheme}://127.0.0.1:{self.grpc_port}"
 
     @property
     def requests(self) -> Sequence[Request]:
@@ -166,8 +199,8 @@ class Receiver(_Records):
         if self._http is not None:
             return
         self._awake = threading.Event()
-        self._http = _HttpServer(self.http_port, self)
-        self._grpc = _grpc_server(self.grpc_port, self)
+        self._http = _HttpServer(self.http_port, self, self._identity)
+        self._grpc = _grpc_server(self.grpc_port, self, self._identity)
 
     def stop(self) -> None:
         """Play an outage: connections are reset, new ones refused, requests under way are not answered."""
@@ -245,10 +278,12 @@ class _HttpServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, port: int, receiver: Receiver) -> None:
+    def __init__(self, port: int, receiver: Receiver, identity: Identity | None) -> None:
         self.receiver = receiver
         self._connections: set[socket.socket] = set()
         super().__init__(("127.0.0.1", port), _Handler)
+        if identity is not None:
+            self.socket = identity.context().wrap_socket(self.socket, server_side=True)
         self._thread = threading.Thread(target=self.serve_forever, args=(POLL_S,), daemon=True)
         self._thread.start()
 
@@ -339,14 +374,16 @@ def _varint(number: int) -> bytes:
     return bytes(text)
 
 
-def _grpc_server(port: int, receiver: Receiver) -> grpc.Server:
+def _grpc_server(port: int, receiver: Receiver, identity: Identity | None) -> grpc.Server:
     # Without SO_REUSEPORT two receivers cannot end up on one port.
     options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", -1)]
     server = grpc.server(ThreadPoolExecutor(8, "otlp-grpc"), options=options)
     for service, signal in _SERVICES.items():
         method = grpc.unary_unary_rpc_method_handler(_export(signal, receiver))
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {"Export": method}),))
-    if server.add_insecure_port(f"127.0.0.1:{port}") != port:
+    address = f"127.0.0.1:{port}"
+    bound = server.add_secure_port(address, identity.grpc()) if identity else server.add_insecure_port(address)
+    if bound != port:
         raise OSError(f"could not listen on port {port}")
     server.start()
     return server
@@ -370,6 +407,8 @@ def _export(signal: str, receiver: Receiver) -> Callable[[bytes, grpc.ServicerCo
 
 class ReceiverProcess(_Records):
     """A receiver in a process of its own; the same interface, the requests come through a file."""
+
+    scheme = "http"
 
     def __init__(self, out: Path, *, limit_s: float = 120.0) -> None:
         """Start it and wait for its ports.

@@ -35,6 +35,8 @@ _SPLIT_TRIES: Final = 64
 
 _AWAY: Final = frozenset({"unreachable", "busy"})
 _SPLITTABLE: Final = frozenset({"invalid", "too_large"})
+_UNTRUSTED: Final = "CERTIFICATE_VERIFY_FAILED"
+"""What OpenSSL calls it, in whatever a transport says."""
 
 
 class Route(Protocol):
@@ -105,10 +107,19 @@ class Sender:
             for peer in self._peers:
                 if not peer.is_open:
                     peer.fail()
-        said = "does not answer" if outcome.kind == "unreachable" else f"takes no more for now ({outcome.detail})"
         diagnostics.report(
-            f"gone-{self._origin}", f"Collector {self._origin} {said}; keeping records in {self._spool.place()}"
+            f"gone-{self._origin}",
+            f"Collector {self._origin} {_told(outcome)}; keeping records in {self._spool.place()}",
         )
+
+
+def _told(outcome: Outcome) -> str:
+    """Return what a person is told of a Collector that takes nothing now."""
+    if outcome.kind != "unreachable":
+        return f"takes no more for now ({outcome.detail})"
+    if _UNTRUSTED in outcome.detail:
+        return "has a certificate that nobody vouches for (see OTEL_EXPORTER_OTLP_CERTIFICATE)"
+    return "does not answer"
 
 
 def origin_of(transport: Transport) -> str:

@@ -221,7 +221,7 @@ class GrpcTransport:
         if name in {"UNAVAILABLE", "DEADLINE_EXCEEDED"}:
             # A channel that lost its peer waits longer and longer before it looks again; a new one looks at once.
             self.close()
-            return Outcome("unreachable", 0, name, _retry_delay_s(error))
+            return Outcome("unreachable", 0, f"{name}: {text}", _retry_delay_s(error))
         return Outcome("busy", 0, name, _retry_delay_s(error))
 
     def close(self) -> None:

@@ -1,0 +1,183 @@
+"""What upstream's variables say of an endpoint holds for all three signals: TLS, credentials, headers, addresses."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+
+from programs import instrumented
+from receiver import Identity, Receiver
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+PROGRAM = """
+import logging
+from opentelemetry import metrics, trace
+logging.basicConfig(stream=open("console.txt", "w"))
+with trace.get_tracer("shop").start_as_current_span("order"):
+    logging.getLogger("shop").error("no shelf")
+metrics.get_meter("shop").create_counter("orders").add(1)
+"""
+
+PROVIDER = """
+import grpc, requests
+
+def session():
+    session = requests.Session()
+    session.headers["Authorization"] = "Bearer of the session"
+    return session
+
+def basic():
+    session = requests.Session()
+    session.auth = ("shop", "of the session")
+    return session
+"""
+
+PROTOCOLS = ("http/protobuf", "http/json", "grpc")
+SIGNALS = {"traces", "logs", "metrics"}
+
+
+class Certificates:
+    """A certificate authority, a server of its and a client of its, as files."""
+
+    def __init__(self, folder: Path) -> None:
+        authority = trustme.CA()
+        server, client = authority.issue_cert("127.0.0.1", "localhost"), authority.issue_cert("shop.test")
+        self.authority = folder / "authority.pem"
+        self.server, self.server_key = folder / "server.pem", folder / "server.key"
+        self.client, self.client_key = folder / "client.pem", folder / "client.key"
+        authority.cert_pem.write_to_path(str(self.authority))
+        for issued, certificate, key in (
+            (server, self.server, self.server_key),
+            (client, self.client, self.client_key),
+        ):
+            issued.cert_chain_pems[0].write_to_path(str(certificate))
+            issued.private_key_pem.write_to_path(str(key))
+
+    def identity(self, *, asks: bool) -> Identity:
+        """Return what the server shows, and whether it asks for the client's."""
+        return Identity(self.server, self.server_key, self.authority if asks else None)
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    """Make them anew."""
+    return Certificates(tmp_path)
+
+
+def _run(receiver: Receiver, folder: Path, protocol: str, environ: Mapping[str, str]) -> str:
+    """Run the program, and return what it wrote to stderr."""
+    (folder / "shop.py").write_text(PROGRAM)
+    with instrumented(
+        ["python", "shop.py"], receiver=receiver, cwd=folder, protocol=protocol, environ=environ
+    ) as process:
+        _, error = process.communicate(timeout=60)
+    assert 0 == process.returncode
+    return error.decode()
+
+
+def _arrived(receiver: Receiver) -> set[str]:
+    return {request.signal for request in receiver.requests}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_tls(certificates: Certificates, tmp_path: Path, protocol: str) -> None:
+    """A server whose certificate OTEL_EXPORTER_OTLP_CERTIFICATE vouches for gets all."""
+    with Receiver(identity=certificates.identity(asks=False)) as receiver:
+        error = _run(receiver, tmp_path, protocol, {"OTEL_EXPORTER_OTLP_CERTIFICATE": str(certificates.authority)})
+
+        assert ("", SIGNALS) == (error, _arrived(receiver))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_both_sides_show_certificates(certificates: Certificates, tmp_path: Path, protocol: str) -> None:
+    """A server that asks for a client's certificate gets the one of OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE."""
+    environ = {
+        "OTEL_EXPORTER_OTLP_CERTIFICATE": str(certificates.authority),
+        "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": str(certificates.client),
+        "OTEL_EXPORTER_OTLP_CLIENT_KEY": str(certificates.client_key),
+    }
+    with Receiver(identity=certificates.identity(asks=True)) as receiver:
+        error = _run(receiver, tmp_path, protocol, environ)
+
+        assert ("", SIGNALS) == (error, _arrived(receiver))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_server_that_nobody_vouches_for_gets_nothing(
+    certificates: Certificates, tmp_path: Path, protocol: str
+) -> None:
+    """The records stay on disk, one line says so, and the program ends well."""
+    with Receiver(identity=certificates.identity(asks=False)) as receiver:
+        error = _run(receiver, tmp_path, protocol, {})
+
+        assert set() == _arrived(receiver)
+    assert re.search(
+        r"^clew: Collector 127\.0\.0\.1:\d+ has a certificate that nobody vouches for", error, re.MULTILINE
+    )
+    assert any((tmp_path / "clew" / "spool").rglob("*logs*"))
+
+
+@pytest.fixture
+def providers(tmp_path: Path) -> dict[str, str]:
+    """Install credential providers where the program finds them, and return the variable that says where."""
+    folder = tmp_path / "site"
+    described = folder / "shop_credentials-1.dist-info"
+    described.mkdir(parents=True)
+    (folder / "shop_credentials.py").write_text(PROVIDER)
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: shop-credentials\nVersion: 1\n")
+    (described / "entry_points.txt").write_text(
+        "[opentelemetry_otlp_credential_provider]\nsession = shop_credentials:session\nbasic = shop_credentials:basic\n"
+    )
+    return {"PYTHONPATH": str(folder)}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS[:2])
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("session", "Bearer of the session"),
+        ("basic", "Basic " + base64.b64encode(b"shop:of the session").decode()),
+    ],
+)
+def test_credential_provider(
+    providers: dict[str, str], receiver: Receiver, tmp_path: Path, protocol: str, name: str, expected: str
+) -> None:
+    """What a credential provider's session adds to requests is on each of them."""
+    environ = {**providers, "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER": name}
+
+    error = _run(receiver, tmp_path, protocol, environ)
+
+    assert ("", SIGNALS) == (error, _arrived(receiver))
+    assert {expected} == {request.headers["authorization"] for request in receiver.requests}
+
+
+def test_each_signal_by_its_own_way(receiver: Receiver, tmp_path: Path) -> None:
+    """Endpoint, protocol, headers and compression of one signal win over those of all."""
+    environ = {
+        "OTEL_EXPORTER_OTLP_HEADERS": "x-tenant=all",
+        "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"{receiver.http_endpoint}/",
+        "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": receiver.grpc_endpoint,
+        "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": "grpc",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{receiver.http_endpoint}/v1/traces",
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json",
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "x-tenant=of%20traces",
+        "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION": "none",
+    }
+
+    assert "" == _run(receiver, tmp_path, "http/protobuf", environ)
+    assert {
+        ("traces", "http/json", "of traces", ""),
+        ("logs", "grpc", "all", ""),
+        ("metrics", "http/protobuf", "all", "gzip"),
+    } == {
+        (item.signal, item.protocol, item.headers["x-tenant"], item.headers.get("content-encoding", ""))
+        for item in receiver.requests
+    }

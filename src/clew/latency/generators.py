@@ -10,7 +10,23 @@ from clew.latency.operation import begin
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
 
+    from clew.latency.operation import Operation
+
 P = ParamSpec("P")
+
+
+class _Whole:
+    """A run of a generator, from its first value to its end or the exception that leaves it."""
+
+    def __init__(self, name: str) -> None:
+        self._operation = begin(name)
+
+    def __enter__(self) -> Operation:
+        return self._operation
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        self._operation.pause()
+        self._operation.end(error)
 
 
 def time_generator(name: str, function: Callable[P, Generator[Any, Any, Any]]) -> Callable[P, Generator[Any, Any, Any]]:
@@ -22,11 +38,9 @@ def time_generator(name: str, function: Callable[P, Generator[Any, Any, Any]]) -
     @functools.wraps(function)
     def timed_generator(*args: P.args, **kwargs: P.kwargs) -> Generator[Any, Any, Any]:
         generator = function(*args, **kwargs)
-        operation = begin(name)
         sent: Any = None
         thrown: BaseException | None = None
-        error: BaseException | None = None
-        try:
+        with _Whole(name) as operation:
             while True:
                 operation.resume()
                 try:
@@ -35,7 +49,8 @@ def time_generator(name: str, function: Callable[P, Generator[Any, Any, Any]]) -
                     return stop.value
                 finally:
                     operation.pause()
-                sent = thrown = None
+                    # Or this frame and the traceback of what was thrown would keep each other alive.
+                    sent = thrown = None
                 try:
                     sent = yield value
                 except GeneratorExit:
@@ -44,14 +59,6 @@ def time_generator(name: str, function: Callable[P, Generator[Any, Any, Any]]) -
                     raise
                 except BaseException as outside:  # noqa: BLE001 - it is the body's to handle
                     thrown = outside
-        except BaseException as ended:
-            error = ended
-            raise
-        finally:
-            operation.pause()
-            operation.end(error)
-            # Or this frame and the exception's traceback would keep each other alive.
-            thrown = error = None
 
     return timed_generator
 
@@ -64,11 +71,9 @@ def time_async_generator(
     @functools.wraps(function)
     async def timed_generator(*args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[Any, Any]:
         generator = function(*args, **kwargs)
-        operation = begin(name)
         sent: Any = None
         thrown: BaseException | None = None
-        error: BaseException | None = None
-        try:
+        with _Whole(name) as operation:
             while True:
                 operation.resume()
                 try:
@@ -77,7 +82,8 @@ def time_async_generator(
                     return
                 finally:
                     operation.pause()
-                sent = thrown = None
+                    # Or this frame and the traceback of what was thrown would keep each other alive.
+                    sent = thrown = None
                 try:
                     sent = yield value
                 except GeneratorExit:
@@ -86,13 +92,5 @@ def time_async_generator(
                     raise
                 except BaseException as outside:  # noqa: BLE001 - it is the body's to handle
                     thrown = outside
-        except BaseException as ended:
-            error = ended
-            raise
-        finally:
-            operation.pause()
-            operation.end(error)
-            # Or this frame and the exception's traceback would keep each other alive.
-            thrown = error = None
 
     return timed_generator

@@ -2,14 +2,13 @@
 
 Header capture, excluded URLs and the set of known methods are settings of the process; upstream looks them up for each
 request, collects every header before it finds that none is to be captured, and builds the whole URL to compare it with
-nothing. Its propagators look for their headers one by one where the request has none of them, and Flask's collects the
-same attributes twice. What it records is the same.
+nothing. Its propagators look for their headers one by one where the request has none of them. What it records is the
+same.
 """
 
 from __future__ import annotations
 
 import functools
-import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.context import Context
@@ -18,7 +17,7 @@ from clew.correlation.propagation import inbound_headers
 from clew.importing import when_imported
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Mapping
 
 _CAPTURES: Final = {
     "collect_custom_request_headers_attributes": "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST",
@@ -81,16 +80,13 @@ def _brings_nothing(carrier: Any, getter: str) -> bool:
     if names is None:
         return False
     if getter == "opentelemetry.instrumentation.wsgi":
-        return _environ_keys(names).isdisjoint(carrier)
+        from clew.servers.wsgi_attributes import brings_ids  # noqa: PLC0415 - imports upstream's, which is there now
+
+        return not brings_ids(carrier)
     if getter == "opentelemetry.instrumentation.asgi":
         present = {name.lower() for name, _ in carrier.get("headers") or ()}
         return present.isdisjoint(name.encode() for name in names)
     return False
-
-
-@functools.lru_cache(maxsize=8)
-def _environ_keys(names: Collection[str]) -> frozenset[str]:
-    return frozenset("HTTP_" + name.upper().replace("-", "_") for name in names)
 
 
 def _quicken_wsgi(module: Any) -> None:
@@ -145,34 +141,10 @@ def _telling(quick: Callable[..., bool], original: Callable[..., Any], stable: A
 
 
 def _lighten_flask(module: Any) -> None:
-    """Compare no URL where none is excluded, and collect a request's attributes once."""
+    """Compare no URL where none is excluded, and tell of a request by functions that do each thing once."""
     excluded = getattr(module, "_excluded_urls_from_env", None)
     if getattr(excluded, "_excluded_urls", None) == []:
         module._excluded_urls_from_env = None  # noqa: SLF001 - what its functions take for "none"
-    started = getattr(module, "_ENVIRON_STARTTIME_KEY", None)
-    if isinstance(started, str) and callable(getattr(module.otel_wsgi, "collect_request_attributes", None)):
-        module.otel_wsgi = _WsgiOfFlask(module.otel_wsgi, started)
+    from clew.servers import flask  # noqa: PLC0415 - only where Flask is
 
-
-class _WsgiOfFlask:
-    """Upstream's WSGI module as its Flask instrumentation sees it, with a memory of one request for each thread.
-
-    A request is told by its environment's identity and the time that upstream wrote into it; none of it lives longer.
-    """
-
-    def __init__(self, module: Any, started: str) -> None:
-        self.__dict__.update(vars(module))
-        self._collect: Callable[..., dict[str, Any]] = module.collect_request_attributes
-        self._started = started
-        self._last = threading.local()
-
-    def collect_request_attributes(self, environ: dict[str, Any], sem_conv_opt_in_mode: Any) -> dict[str, Any]:
-        """Return the attributes of a request; the second time, a copy of those collected before."""
-        request = (id(environ), environ.get(self._started), sem_conv_opt_in_mode)
-        last: tuple[Any, dict[str, Any]] | None = getattr(self._last, "request", None)
-        self._last.request = None
-        if last is not None and last[0] == request:
-            return last[1]
-        found = self._collect(environ, sem_conv_opt_in_mode)
-        self._last.request = (request, found.copy())
-        return found
+    flask.install(module)

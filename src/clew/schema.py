@@ -84,7 +84,10 @@ METRICS: Final[dict[str, tuple[str, str]]] = {
     METRIC_QUEUE_DEPTH: ("{record}", "Records that wait in memory, by `signal`"),
     METRIC_SPOOL_BYTES: ("By", "Bytes on disk that wait for the Collector"),
     METRIC_SENT_BYTES: ("By", "Bytes sent to the Collector, by `signal`"),
-    METRIC_OVERHEAD_CPU: ("s", "CPU time that Clew used, by `component` (delivery, logs, metrics, spans, start)"),
+    METRIC_OVERHEAD_CPU: (
+        "s",
+        "CPU time Clew used, by `component` (delivery, logs, metrics, requests, spans, start)",
+    ),
     METRIC_IDS_REJECTED: ("{id}", "Inbound correlation IDs that were not taken, by `reason`"),
 }
 """Each metric that Clew itself records: unit and what it counts."""

@@ -35,7 +35,6 @@ _CLASSES: Final = {
 """Upstream's classes that stand between the program's calls, by module."""
 
 _FACTORIES: Final = {
-    "flask": ("_rewrapped_app",),
     "psycopg": ("_new_cursor_factory", "_new_cursor_async_factory"),
     "psycopg2": ("_new_cursor_factory",),
 }

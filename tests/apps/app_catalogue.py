@@ -23,24 +23,6 @@ class Pages(scrapy.Spider):
         raise LookupError("no shelf")
 """
 
-_DAG: Final = """
-import logging
-from datetime import datetime
-from airflow.sdk import DAG, task
-
-with DAG("orders", start_date=datetime(2026, 1, 1), schedule=None):
-    @task
-    def take():
-        logging.getLogger("shop").info("taking an order")
-        return 1
-
-    @task
-    def send(order):
-        raise LookupError("no shelf")
-
-    send(take())
-"""
-
 
 class Application(NamedTuple):
     """An application of the package index."""
@@ -57,6 +39,8 @@ class Application(NamedTuple):
     """Loggers each record of which is about a request."""
     logged: tuple[str, ...] = ()
     """What the records that come must tell of, at least."""
+    diagnosed: str = ""
+    """What Clew says of the application in one line, if something in it cannot be instrumented."""
     console: str = "lines"
     """How consoles are compared: `lines` in order, or `set` where processes or threads write at the same time."""
 
@@ -142,37 +126,14 @@ APPLICATIONS: Final = {
         paths=("/health", "/api/2.0/mlflow/experiments/get?experiment_id=0", "/api/2.0/mlflow/absent"),
         request_loggers=frozenset({"uvicorn.access"}),
         logged=("Application startup complete.",),
+        diagnosed='clew: sqlalchemy only instruments "sqlalchemy<2.1.0',
         console="set",
-    ),
-    "synapse": Application(
-        ("matrix-synapse",),
-        ("python", "-m", "synapse.app.homeserver", "--config-path", "hs.yaml"),
-        paths=("/_matrix/client/versions", "/_matrix/client/v3/login", "/absent"),
-        prepare=(
-            (
-                *("python", "-m", "synapse.app.homeserver", "--server-name", "t.local", "--config-path", "hs.yaml"),
-                *("--generate-config", "--report-stats=no"),
-            ),
-            ("sed", "-i", "s/port: 8008/port: {port}/", "hs.yaml"),
-        ),
-        request_loggers=frozenset({"synapse.access.http.{port}"}),
-        logged=("Setting up server", "Processed request"),
     ),
     "scrapy": Application(
         ("scrapy",),
         ("scrapy", "runspider", "spider.py"),
         files=(("spider.py", _SPIDER),),
         logged=("parsed 200", "Spider error processing", "Spider closed (finished)"),
-        console="set",
-    ),
-    "airflow": Application(
-        ("apache-airflow",),
-        ("airflow", "dags", "test", "orders"),
-        files=(("home/dags/orders.py", _DAG),),
-        prepare=(("airflow", "db", "migrate"),),
-        environ=(("AIRFLOW_HOME", "{folder}/home"), ("AIRFLOW__CORE__LOAD_EXAMPLES", "False")),
-        request_loggers=frozenset({"airflow.api_fastapi.execution_api.routes.task_instances"}),
-        logged=("taking an order", "Task failed with exception"),
         console="set",
     ),
 }

@@ -47,6 +47,8 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def _compared(pair: Pair, console: list[str]) -> list[str]:
+    if pair.application.diagnosed:
+        console = [line for line in console if not line.startswith(pair.application.diagnosed)]
     return sorted(set(console)) if pair.application.console == "set" else console
 
 

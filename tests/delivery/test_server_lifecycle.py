@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 PROGRAMS = Path(__file__).parent / "programs"
 PROTOCOLS = ("http/protobuf", "grpc")
 REQUESTS = 20
-GUNICORN = ("gunicorn", "--bind", "127.0.0.1:0", "--log-level", "info", "--no-control-socket")
+GUNICORN = (
+    *("gunicorn", "--bind", "127.0.0.1:0", "--log-level", "info"),
+    *("--no-control-socket", "--graceful-timeout", "8"),
+)
+"""A worker that is told to end while it starts does not hear it; gunicorn ends it after that time."""
 
 
 class Server(NamedTuple):

@@ -21,8 +21,6 @@ from receiver import ReceiverProcess
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PROGRAM = Path(__file__).with_name("overhead_program.py")
-
 
 def burn(cpu_s: float) -> None:
     """Use CPU time."""
@@ -156,7 +154,9 @@ def test_metric() -> None:
     [metric] = data.resource_metrics[0].scope_metrics[0].metrics
 
     assert ("clew.overhead.cpu_time", "s") == (metric.name, metric.unit)
-    assert ["logs", "spans", "metrics", "start"] == [point.attributes["component"] for point in metric.data.data_points]
+    assert ["logs", "spans", "metrics", "requests", "start"] == [
+        point.attributes["component"] for point in metric.data.data_points
+    ]
 
 
 def cpu_s(process: subprocess.Popen[bytes]) -> float:
@@ -168,17 +168,25 @@ def cpu_s(process: subprocess.Popen[bytes]) -> float:
 
 
 @pytest.mark.slow
-def test_same_as_the_operating_system(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("program", "arguments"),
+    [
+        ("overhead_program.py", ["8000"]),
+        ("requests_program.py", ["6000", "flask"]),
+        ("requests_program.py", ["6000", "fastapi"]),
+    ],
+)
+def test_same_as_the_operating_system(tmp_path: Path, program: str, arguments: list[str]) -> None:
     """The metric's sum is within 30 % of the CPU time that the process takes more than without Clew."""
-    orders = "8000"
+    command = [str(Path(__file__).with_name(program)), *arguments]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     plain_s = cpu_s(
-        subprocess.Popen([sys.executable, PROGRAM, orders], env=clean_environment(tmp_path), cwd=tmp_path, **quiet)
+        subprocess.Popen([sys.executable, *command], env=clean_environment(tmp_path), cwd=tmp_path, **quiet)
     )
     with ReceiverProcess(tmp_path / "requests") as receiver:
-        clew_s = cpu_s(instrumented(["python", PROGRAM, orders], receiver=receiver, cwd=tmp_path, **quiet))
+        clew_s = cpu_s(instrumented(["python", *command], receiver=receiver, cwd=tmp_path, **quiet))
         points = [point for point in receiver.metrics if point.name == "clew.overhead.cpu_time"]
     latest = {point.attributes["component"]: point.value for point in points}
 
-    assert {"delivery", "logs", "metrics", "spans", "start"} == set(latest)
-    assert clew_s - plain_s == pytest.approx(sum(latest.values()), rel=0.3)
+    assert {"delivery", "logs", "metrics", "requests", "spans", "start"} == set(latest)
+    assert sum(latest.values()) == pytest.approx(clew_s - plain_s, rel=0.3)

@@ -79,15 +79,27 @@ class ClewResponsePropagator(ResponsePropagator):
         """Do what `inject` does, for a message that starts a response, from the span alone. Only without an `inner`."""
         headers = message["headers"] = list(message.get("headers") or ())
         present = {name.lower() for name, _ in headers}
+        added = {name: text for name, text in self._of_span(span).items() if name.encode() not in present}
+        headers += [(name.encode(), text.encode()) for name, text in added.items()]
+        if added:
+            headers.append((EXPOSE_HEADER.lower().encode(), ", ".join(added).encode()))
+
+    def add_to_wsgi(self, headers: list[tuple[str, str]], span: Span) -> None:
+        """Do it for the headers of a WSGI response, likewise."""
+        present = {name.lower() for name, _ in headers}
+        added = {name: text for name, text in self._of_span(span).items() if name not in present}
+        headers += added.items()
+        if added:
+            headers.append((EXPOSE_HEADER, ", ".join(added)))
+
+    def _of_span(self, span: Span) -> dict[str, str]:
+        """Return the headers of a span, its correlation ID being the one that it was marked with."""
         context = span.get_span_context()
         found = {TRACE_HEADER: _traceresponse(context)} if context.is_valid else {}
         correlation_id = getattr(span, MARK, None) or (ids.trace_id_hex(context.trace_id) if found else None)
         if correlation_id and self._header:
             found[self._header] = correlation_id
-        added = [name for name in found if name.encode() not in present]
-        headers += [(name.encode(), found[name].encode()) for name in added]
-        if added:
-            headers.append((EXPOSE_HEADER.lower().encode(), ", ".join(added).encode()))
+        return found
 
     def headers(self, context: Context) -> dict[str, str]:
         """Return the headers that belong to `context`."""

@@ -1,12 +1,14 @@
 """What Clew costs the process: CPU time of its hooks, measured on one call in 64, and of its start.
 
-Delivery counts its own thread. What is not counted: the instrumentations' code around a request, and what the
+Delivery counts its own thread. What an instrumentation does around a request is counted as a whole, the spans and
+metrics that it makes included. What is not counted: the code of instrumentations that are not measured, and what the
 processor's caches lose.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -34,6 +36,15 @@ _HOOK: Final = "_clew_overhead"
 
 # Not the program's: its random numbers must be the same with us.
 _random: Final = Random()  # noqa: S311 - chooses which calls are measured
+
+
+class _Here(threading.local):
+    """Whether this thread is in a function that is measured as a whole."""
+
+    whole = False
+
+
+_here: Final = _Here()
 
 
 class CallTimer:
@@ -84,6 +95,24 @@ class CallTimer:
 
         return _named_after(function, two if function.__code__.co_argcount == 2 else three)  # noqa: PLR2004 - as it says
 
+    def measure_whole(self, function: F) -> F:
+        """Return `function`, called by position and in one go, with all that it calls counted here and nowhere else."""
+        sample = _Sample(self, function, is_part=False)
+
+        def whole(*args: Any) -> Any:
+            if _here.whole:
+                return function(*args)
+            _here.whole = True
+            try:
+                if sample.skip:
+                    sample.skip -= 1
+                    return function(*args)
+                return sample(*args)
+            finally:
+                _here.whole = False
+
+        return _named_after(function, whole)
+
     def add(self, used_s: float, times: int) -> None:
         """Add the CPU time of one call that stands for so many, the measuring itself taken off."""
         self._total_s += max(0.0, used_s - self._empty_s) * times
@@ -92,17 +121,21 @@ class CallTimer:
 class _Sample:
     """Which calls of a function are measured, and the measuring."""
 
-    __slots__ = ("_first", "_function", "_timer", "skip")
+    __slots__ = ("_first", "_function", "_is_part", "_timer", "skip")
 
-    def __init__(self, timer: CallTimer, function: Callable[..., Any]) -> None:
+    def __init__(self, timer: CallTimer, function: Callable[..., Any], *, is_part: bool = True) -> None:
         self._timer = timer
         self._function = function
+        self._is_part = is_part
         self._first = _MEASURED_FIRST
         self.skip = 0
         """Calls that go unmeasured until the next measured one."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function, measured."""
+        """Call the function, measured unless it is a part of a whole that is."""
+        if self._is_part and _here.whole:
+            self.skip = _random.randrange(2 * ONE_IN - 1)
+            return self._function(*args, **kwargs)
         times = 1
         if self._first:
             self._first -= 1
@@ -137,6 +170,9 @@ spans: Final = CallTimer()
 
 instruments: Final = CallTimer()
 """Metrics: what is recorded, until it is collected."""
+
+requests: Final = CallTimer()
+"""What instrumentations do when a request begins, is answered and ends."""
 
 _MEASURED: Final[tuple[tuple[type, str, CallTimer], ...]] = (
     (Tracer, "start_span", spans),
@@ -188,13 +224,14 @@ def _observe(_: CallbackOptions) -> Iterable[Observation]:
         "logs": logs.total_s(),
         "spans": spans.total_s(),
         "metrics": instruments.total_s(),
+        "requests": requests.total_s(),
         "start": _Start.cpu_s,
     }
     return [Observation(cost_s, {schema.COMPONENT: component}) for component, cost_s in costs_s.items()]
 
 
 def _after_fork() -> None:
-    for timer in (logs, spans, instruments):
+    for timer in (logs, spans, instruments, requests):
         timer.reset()
     _Start.cpu_s = 0.0
 

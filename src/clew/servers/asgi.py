@@ -20,6 +20,7 @@ from clew import diagnostics
 from clew.correlation.command_spans import without_command
 from clew.correlation.context import SPAN_KEY
 from clew.correlation.propagation import inbound_headers
+from clew.latency import overhead
 from clew.servers.asgi_attributes import headers_of, request_attributes, url_of
 from clew.servers.asgi_request import Request
 
@@ -51,6 +52,7 @@ class AsgiTelemetry:
         self._details = details
         self._read: tuple[frozenset[str] | None, frozenset[bytes]] = (None, frozenset())
 
+    @overhead.requests.measure_whole
     def begin(self, scope: Scope, send: Send) -> Request | None:
         """Start the span of a request and make it current; None where no telemetry is wanted. Never raises."""
         try:

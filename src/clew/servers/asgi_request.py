@@ -19,6 +19,7 @@ from opentelemetry.util.http import normalise_request_header_name, normalise_res
 
 from clew import diagnostics
 from clew.correlation.responses import ClewResponsePropagator
+from clew.latency import overhead
 from clew.logs.stacktrace import type_name
 from clew.servers.asgi_attributes import active_attributes, duration_attributes
 
@@ -116,6 +117,7 @@ class Request:
             diagnostics.report("asgi-response", f"a response is not told of: {type(error).__name__}: {error}")
         return self._send(message)
 
+    @overhead.requests.measure_whole
     def _note(self, message: Message) -> None:
         kind = message["type"]
         if kind == "http.response.body":
@@ -167,6 +169,7 @@ class Request:
             self._completed = self._completed or (perf_counter(), time_ns())
             self._end_span(None)
 
+    @overhead.requests.measure_whole
     def end(self, error: BaseException | None) -> None:
         """End the request, whose application has returned or raised `error`. Never raises."""
         try:

@@ -11,13 +11,19 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from opentelemetry.context import Context
+from opentelemetry.instrumentation.wsgi import wsgi_getter
+from opentelemetry.propagate import extract
 from opentelemetry.util.http import detect_synthetic_user_agent, normalize_user_agent, sanitize_method
 
+from clew.correlation.propagation import inbound_headers
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from opentelemetry.trace import Span
 
+_getter: Final[Any] = wsgi_getter
 _UNFAILED: Final = range(100, 500)
 """Statuses that say of no failure of the server's."""
 
@@ -95,3 +101,19 @@ def active_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
 def duration_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the attributes of `http.server.request.duration`."""
     return {key: attributes[key] for key in _DURATION if key in attributes}
+
+
+def context_of(environ: Mapping[str, Any]) -> Context:
+    """Return the Context that a request brings along; one without any of the headers that are read is not searched."""
+    return extract(environ, getter=_getter) if brings_ids(environ) else Context()
+
+
+def brings_ids(environ: Mapping[str, Any]) -> bool:
+    """Return whether a request may have a header that the propagators read."""
+    names = inbound_headers()
+    return names is None or not _environ_keys(names).isdisjoint(environ)
+
+
+@lru_cache(maxsize=8)
+def _environ_keys(names: Collection[str]) -> frozenset[str]:
+    return frozenset("HTTP_" + name.upper().replace("-", "_") for name in names)

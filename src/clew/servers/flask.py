@@ -1,0 +1,350 @@
+"""Flask's requests: what upstream's instrumentation does around each, with a third of the work.
+
+Upstream hands Flask three functions: one round the WSGI application, one before a request, one at its teardown. Here
+are three others that tell the same, span for span and metric for metric; a test compares them. They look each thing up
+once, set each attribute once, and stand in no traceback. Upstream's own are left where the older names of attributes
+are asked for, and where a release has other functions.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter, time_ns
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry.context import Context, attach, get_current
+from opentelemetry.instrumentation._semconv import _StabilityMode
+from opentelemetry.instrumentation.wsgi import (
+    add_response_attributes,
+    default_response_propagation_setter,
+    get_default_span_name,
+)
+from opentelemetry.trace import INVALID_SPAN, SpanKind, Status, StatusCode, set_span_in_context
+
+from clew import diagnostics
+from clew.correlation.command_spans import without_command
+from clew.correlation.context import SPAN_KEY
+from clew.correlation.responses import ClewResponsePropagator
+from clew.latency import overhead
+from clew.servers.wsgi_attributes import (
+    active_attributes,
+    context_of,
+    duration_attributes,
+    request_attributes,
+    tell_response,
+)
+from clew.tracebacks import seamless
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from weakref import ReferenceType
+
+    from _typeshed.wsgi import WSGIEnvironment
+    from opentelemetry.trace import Span
+
+_KEY: Final = "clew-flask.request"
+_COMMENTER_KEY: Final = "SQLCOMMENTER_ORM_TAGS_AND_VALUES"
+"""Where upstream's database instrumentations look for what to write into a statement."""
+
+_FACTORIES: Final = ("_rewrapped_app", "_wrapped_before_request", "_wrapped_teardown_request")
+_NEEDED: Final = (
+    *_FACTORIES,
+    *("_ENVIRON_SPAN_KEY", "_ENVIRON_STARTTIME_KEY", "_request_ctx_ref"),
+    *("flask", "flask_version", "get_global_response_propagator"),
+)
+"""What is used of upstream's module."""
+
+
+def install(module: Any) -> None:
+    """Put these functions in the place of those of `module`, upstream's instrumentation of Flask."""
+    if all(hasattr(module, name) for name in _NEEDED):
+        telemetry = _Telemetry(module)
+        for name in _FACTORIES:
+            setattr(module, name, getattr(telemetry, name.removeprefix("_")))
+
+
+class _Request:
+    """What is known of a request from its beginning to its end."""
+
+    __slots__ = (
+        *("active", "attributes", "before", "context", "is_traced"),
+        *("outer", "reference", "route", "span", "started_ns", "started_s"),
+    )
+
+    before: Context
+    """What was current before its span was."""
+    context: Context
+
+    def __init__(self, attributes: dict[str, Any], outer: _Request | None) -> None:
+        self.started_ns, self.started_s = time_ns(), perf_counter()
+        self.attributes = attributes
+        self.active = active_attributes(attributes)
+        self.outer = outer
+        """The request that this one was made within, of the same environment."""
+        self.span: Span | None = None
+        self.route: object = None
+        self.is_traced = True
+        self.reference: ReferenceType[Any] | None = None
+        """Flask's context of it: copies of that do not end it."""
+
+
+class _Telemetry:
+    """The factories of the three functions."""
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+        self._upstream = [getattr(module, name) for name in _FACTORIES]
+        self._flask = module.flask
+
+    def rewrapped_app(
+        self,
+        wsgi_app: Callable[..., Any],
+        active_requests_counter: Any,
+        duration_histogram_old: Any = None,
+        response_hook: Callable[..., object] | None = None,
+        excluded_urls: Any = None,
+        sem_conv_opt_in_mode: Any = _StabilityMode.DEFAULT,
+        duration_histogram_new: Any = None,
+    ) -> Callable[..., Any]:
+        """Return the WSGI application with its requests counted, timed, and their responses told of."""
+        if sem_conv_opt_in_mode is not _StabilityMode.HTTP or duration_histogram_old is not None:
+            return seamless(
+                self._upstream[0](
+                    wsgi_app,
+                    active_requests_counter,
+                    duration_histogram_old,
+                    response_hook,
+                    excluded_urls,
+                    sem_conv_opt_in_mode,
+                    duration_histogram_new,
+                )
+            )
+        instruments = (active_requests_counter, duration_histogram_new)
+        measures = _Measures(self._module, instruments, response_hook, excluded_urls)
+
+        @seamless
+        def wrapped_app(environ: WSGIEnvironment, start_response: Callable[..., Any]) -> Any:
+            request = measures.begin(environ)
+            if request is None:
+                return wsgi_app(environ, start_response)
+
+            def respond(status: str, headers: list[tuple[str, str]], *args: Any, **kwargs: Any) -> Any:
+                measures.respond(request, status, headers)
+                return start_response(status, headers, *args, **kwargs)
+
+            is_answered = False
+            try:
+                answer = wsgi_app(environ, respond)
+                is_answered = True
+                return answer
+            finally:
+                measures.end(request, environ, is_answered)
+
+        return wrapped_app
+
+    def wrapped_before_request(
+        self,
+        request_hook: Callable[..., object] | None = None,
+        tracer: Any = None,
+        excluded_urls: Any = None,
+        enable_commenter: bool = True,
+        commenter_options: Any = None,
+        sem_conv_opt_in_mode: Any = _StabilityMode.DEFAULT,
+    ) -> Callable[[], None]:
+        """Return the function that starts a request's span."""
+        if sem_conv_opt_in_mode is not _StabilityMode.HTTP:
+            made: Callable[[], None] = self._upstream[1](
+                request_hook, tracer, excluded_urls, enable_commenter, commenter_options, sem_conv_opt_in_mode
+            )
+            return made
+        commenter = _Commenter(self._module.flask_version, commenter_options) if enable_commenter else None
+        spans = _Spans(self._module, tracer, excluded_urls, request_hook, commenter)
+        return lambda: spans.begin(self._flask.request._get_current_object())  # noqa: SLF001 - werkzeug's documented way
+
+    def wrapped_teardown_request(self, excluded_urls: Any = None) -> Callable[[BaseException | None], None]:
+        """Return the function that ends a request's span."""
+        upstream = self._upstream[2](excluded_urls)
+        reference_of = self._module._request_ctx_ref  # noqa: SLF001 - see the module's docstring
+
+        def teardown_request(error: BaseException | None) -> None:
+            request = self._flask.request.environ.get(_KEY)
+            if not isinstance(request, _Request):
+                upstream(error)
+            elif request.reference is not None and request.reference == reference_of():
+                _end_span(request, error)
+
+        return teardown_request
+
+
+class _Measures:
+    """Counts and times the requests of one application, and tells of their responses. Nothing here raises."""
+
+    def __init__(self, module: Any, instruments: tuple[Any, Any], response_hook: Any, excluded_urls: Any) -> None:
+        self._module = module
+        self._counter, self._histogram = instruments
+        self._response_hook, self._excluded_urls = response_hook, excluded_urls
+        self._span_key, self._start_key = module._ENVIRON_SPAN_KEY, module._ENVIRON_STARTTIME_KEY  # noqa: SLF001 - likewise
+
+    @overhead.requests.measure_whole
+    def begin(self, environ: WSGIEnvironment) -> _Request | None:
+        """Count a request as active; None where it cannot be told of."""
+        try:
+            request = _Request(request_attributes(environ), environ.get(_KEY))
+            environ[_KEY] = request
+            environ[self._start_key] = request.started_ns
+            self._counter.add(1, request.active)
+        except Exception as error:  # noqa: BLE001 - promise: the application's request goes on
+            _report(error)
+            return None
+        return request
+
+    @overhead.requests.measure_whole
+    def respond(self, request: _Request, status: str, headers: list[tuple[str, str]]) -> None:
+        """Take note of how a response begins, and put the IDs on it."""
+        try:
+            self._respond(request, status, headers)
+        except Exception as error:  # noqa: BLE001 - promise: the application's response goes out
+            _report(error)
+
+    def _respond(self, request: _Request, status: str, headers: list[tuple[str, str]]) -> None:
+        current = self._module.flask.request
+        if not current:
+            request.is_traced = False
+            return
+        if self._excluded_urls is not None and self._excluded_urls.url_disabled(current.url):
+            request.is_traced = False
+            return
+        request.route = current.url_rule
+        span = request.span
+        self._add_ids(headers, span)
+        if span is not None and not tell_response(span, status, request.attributes):
+            add_response_attributes(span, status, headers, request.attributes, _StabilityMode.HTTP)
+        if span is not None and span.is_recording() and getattr(span, "kind", None) is SpanKind.SERVER:
+            captured = self._module.otel_wsgi.collect_custom_response_headers_attributes(headers)
+            if captured:
+                span.set_attributes(captured)
+        if self._response_hook is not None:
+            self._response_hook(span, status, headers)
+
+    def _add_ids(self, headers: list[tuple[str, str]], span: Span | None) -> None:
+        propagator = self._module.get_global_response_propagator()
+        if type(propagator) is ClewResponsePropagator and propagator.inner is None and span is not None:
+            propagator.add_to_wsgi(headers, span)
+        elif propagator is not None:
+            propagator.inject(headers, setter=default_response_propagation_setter)
+
+    @overhead.requests.measure_whole
+    def end(self, request: _Request, environ: WSGIEnvironment, is_answered: bool) -> None:
+        """Record how long an answered request took, and count it as active no more."""
+        try:
+            if request.reference is None:
+                # Else its response is streamed within Flask's context, and torn down after that.
+                environ[_KEY] = request.outer
+            self._counter.add(-1, request.active)
+            if not (is_answered and request.is_traced):
+                return
+            attributes = duration_attributes(request.attributes)
+            if request.route:
+                attributes["http.route"] = str(request.route)
+            context = set_span_in_context(environ.get(self._span_key) or INVALID_SPAN)
+            self._histogram.record(max(perf_counter() - request.started_s, 0.0), attributes, context=context)
+        except Exception as error:  # noqa: BLE001 - promise: the application's response goes out
+            _report(error)
+
+
+class _Commenter:
+    """What Flask says of a request to the databases, for those that write it into their statements."""
+
+    def __init__(self, version: str, options: Any) -> None:
+        wanted = options or {}
+        self._fixed = {"framework": f"flask:{version}"} if wanted.get("framework", True) else {}
+        self._controller, self._route = wanted.get("controller", True), wanted.get("route", True)
+
+    def told_of(self, request: Any) -> dict[str, str]:
+        """Return it for one request."""
+        told = dict(self._fixed)
+        if self._controller and request.endpoint:
+            told["controller"] = request.endpoint
+        if self._route and request.url_rule and request.url_rule.rule:
+            told["route"] = request.url_rule.rule
+        return told
+
+
+class _Spans:
+    """Starts the spans of one application's requests."""
+
+    def __init__(
+        self, module: Any, tracer: Any, excluded_urls: Any, request_hook: Any, commenter: _Commenter | None
+    ) -> None:
+        self._module, self._tracer, self._excluded_urls = module, tracer, excluded_urls
+        self._request_hook, self._commenter = request_hook, commenter
+        self._span_key = module._ENVIRON_SPAN_KEY  # noqa: SLF001 - see the module's docstring
+
+    @overhead.requests.measure_whole
+    def begin(self, current: Any) -> None:
+        """Start the span of Flask's request `current`, and make it the current one. Never raises."""
+        try:
+            if not (self._excluded_urls and self._excluded_urls.url_disabled(current.url)):
+                self._begin(current, current.environ)
+        except Exception as error:  # noqa: BLE001 - promise: the application's request goes on
+            _report(error)
+
+    def _begin(self, current: Any, environ: WSGIEnvironment) -> None:
+        request = environ.get(_KEY)
+        if not isinstance(request, _Request):
+            # Flask's test_request_context runs no WSGI application.
+            request = environ[_KEY] = _Request(request_attributes(environ), None)
+        attributes = dict(request.attributes)
+        if current.url_rule:
+            attributes["http.route"] = current.url_rule.rule
+            method = attributes.get("http.request.method", "")
+            name = f"{'HTTP' if method == '_OTHER' else method} {current.url_rule.rule}"
+        else:
+            name = get_default_span_name(environ)
+        request.before = get_current()
+        context, kind = without_command(request.before), SpanKind.INTERNAL
+        if context.get(SPAN_KEY, INVALID_SPAN) is INVALID_SPAN:
+            context, kind = context_of(environ), SpanKind.SERVER
+        span = self._tracer.start_span(name, context, kind, attributes, start_time=request.started_ns)
+        if self._request_hook:
+            self._request_hook(span, environ)
+        if span.is_recording():
+            self._tell(span, attributes, environ)
+        changed = {**context, SPAN_KEY: span}
+        if self._commenter is not None:
+            changed[_COMMENTER_KEY] = self._commenter.told_of(current)
+        request.span = environ[self._span_key] = span
+        request.reference = self._module._request_ctx_ref()  # noqa: SLF001 - likewise
+        request.context = Context(changed)
+        attach(request.context)
+
+    def _tell(self, span: Any, attributes: dict[str, Any], environ: WSGIEnvironment) -> None:
+        """Set the attributes that a sampler has dropped, and those of the headers that the user wants."""
+        if next(iter(attributes)) not in span.attributes:
+            span.set_attributes(attributes)
+        if span.kind is SpanKind.SERVER:
+            captured = self._module.otel_wsgi.collect_custom_request_headers_attributes(environ)
+            if captured:
+                span.set_attributes(captured)
+
+
+@overhead.requests.measure_whole
+def _end_span(request: _Request, error: BaseException | None) -> None:
+    """End a request's span, with the exception that left it. Never raises."""
+    span, request.reference = request.span, None
+    try:
+        if span is None:
+            return
+        if isinstance(error, Exception) and span.is_recording():
+            span.record_exception(error)
+            span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+        span.end()
+    except Exception as trouble:  # noqa: BLE001 - promise: the application's request ends as it does without us
+        _report(trouble)
+    finally:
+        # Torn down elsewhere, as a streamed response may be, there is nothing of ours to leave.
+        if get_current() is request.context:
+            attach(request.before)
+
+
+def _report(error: Exception) -> None:
+    diagnostics.report("flask-spans", f"a request is not told of: {type(error).__name__}: {error}")

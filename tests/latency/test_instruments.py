@@ -275,8 +275,9 @@ class TestGenerator:
 
         assert telemetry.attributes() == [{"operation.name": "transaction"}]
 
-    def test_error_is_not_kept(self, telemetry: Telemetry) -> None:
-        """The exception that ends a generator is not kept alive by it."""
+    @pytest.mark.parametrize("thrown", [False, True])
+    def test_error_is_not_kept(self, telemetry: Telemetry, *, thrown: bool) -> None:
+        """The exception that ends a generator is not kept alive by it, be it the body's or one thrown in."""
 
         class LostError(Exception):
             pass
@@ -290,8 +291,10 @@ class TestGenerator:
         gc.disable()
         try:
             alive = None
+            run = fails()
+            next(run)
             try:
-                list(fails())
+                run.throw(LostError()) if thrown else next(run)
             except LostError as error:
                 alive = weakref.ref(error)
             assert alive is not None

@@ -117,11 +117,14 @@ def new_origin(trace_id: int = 0) -> Origin:
     from it, as in the service that gets it in a header.
     """
     trace_id = trace_id or ids.new_trace_id()
-    chosen = resolved_settings()
     text = ids.trace_id_hex(trace_id)
-    if chosen.correlation_key is not None and chosen.correlation_mode == "trace":
-        return origin_for(text)
-    return _origin(text, trace_id, is_random=True)
+    return origin_for(text) if makes_ids() else _origin(text, trace_id, is_random=True)
+
+
+def makes_ids() -> bool:
+    """Return whether even a random trace ID has to follow from a correlation ID: there is a key to derive it by."""
+    chosen = resolved_settings()
+    return chosen.correlation_key is not None and chosen.correlation_mode == "trace"
 
 
 def _origin(correlation_id: str, trace_id: int, *, is_random: bool) -> Origin:

@@ -20,7 +20,15 @@ from clew import diagnostics
 from clew.correlation import command_spans
 from clew.correlation.context import MARK, SPAN_KEY, correlation_id_in, mark, process_context
 from clew.correlation.ids import new_span_id, new_trace_id, reshape, trace_id_hex
-from clew.correlation.origin import CurrentIds, baggage_correlation_id, configure, new_origin, origin_for, origin_in
+from clew.correlation.origin import (
+    CurrentIds,
+    baggage_correlation_id,
+    configure,
+    makes_ids,
+    new_origin,
+    origin_for,
+    origin_in,
+)
 from clew.schema import CORRELATION_ID
 
 if TYPE_CHECKING:
@@ -153,6 +161,8 @@ def _plan(tracer: Tracer, context: Context | None, kind: SpanKind) -> _Start:
     if type(tracer.id_generator) is not CorrelationIdGenerator:
         tracer.id_generator = CorrelationIdGenerator(tracer.id_generator)
     here = get_current() if context is None else context
+    if not here and (kind in _REQUESTS or context is not None or process_context() is None):
+        return _plan_unasked(tracer, context)
     if kind in _REQUESTS:
         outside = command_spans.without_command(here)
         if outside is not here:
@@ -164,6 +174,15 @@ def _plan(tracer: Tracer, context: Context | None, kind: SpanKind) -> _Start:
     if parent.is_valid:
         return context, correlation_id_in(here) or trace_id_hex(parent.trace_id), None
     return _plan_root(tracer, context, here, kind)
+
+
+def _plan_unasked(tracer: Tracer, context: Context | None) -> _Start:
+    """Decide how a span starts where nothing came in and nothing is current: what `_plan_root` comes to, at once."""
+    trace_id = tracer.id_generator.generate_trace_id()
+    if makes_ids():
+        origin = new_origin(trace_id)
+        return context, origin.correlation_id, _Root(origin.trace_id, origin.is_random)
+    return context, trace_id_hex(trace_id), _Root(trace_id, is_random=True)
 
 
 def _plan_root(tracer: Tracer, context: Context | None, here: Context, kind: SpanKind) -> _Start:

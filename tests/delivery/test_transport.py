@@ -21,7 +21,8 @@ from pipelines import make_span
 from clew.delivery import endpoints
 from clew.delivery.encode import encode
 from clew.delivery.endpoints import is_otlp, make_transport
-from clew.delivery.transport import HttpTransport, Outcome, PlainExchange, accepted, retry_after_s
+from clew.delivery.plain_exchange import PlainExchange
+from clew.delivery.transport import HttpTransport, Outcome, accepted, retry_after_s
 
 if TYPE_CHECKING:
     from clew.delivery.transport import Encoding, Transport

@@ -7,10 +7,12 @@ here, `make_transport` returns None and the caller lets the exporter send for it
 from __future__ import annotations
 
 import copy
+import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from clew import diagnostics
+from clew.delivery.plain_exchange import PlainExchange
 from clew.delivery.transport import (
     COMPRESSIONS,
     CONTENT_TYPES,
@@ -18,7 +20,6 @@ from clew.delivery.transport import (
     Exchange,
     GrpcTransport,
     HttpTransport,
-    PlainExchange,
     Transport,
     abandoned,
 )
@@ -142,10 +143,14 @@ class _SessionExchange:
         """Post; a kept connection that turns out to be closed is replaced once."""
         import requests  # noqa: PLC0415 - upstream has imported it
 
+        due_at = time.monotonic() + timeout_s
         try:
             return self._post(body, timeout_s)
         except requests.exceptions.ConnectionError:
-            return self._post(body, timeout_s)
+            left_s = due_at - time.monotonic()
+            if left_s <= 0:
+                raise
+            return self._post(body, left_s)
 
     def _post(self, body: bytes, timeout_s: float) -> tuple[int, Mapping[str, str], bytes]:
         response = self._session.post(
@@ -170,9 +175,11 @@ class _UpstreamExchange:
 
     def post(self, body: bytes, timeout_s: float) -> tuple[int, Mapping[str, str], bytes]:
         """Post; a kept connection that turns out to be closed is replaced once."""
+        due_at = time.monotonic() + timeout_s
         result = self._request(body, timeout_s)
         if result.error is not None and self._transport.is_connection_error(result.error):
-            result = self._request(body, timeout_s)
+            left_s = due_at - time.monotonic()
+            result = self._request(body, left_s) if left_s > 0 else result
         if result.status_code is None:
             raise result.error or OSError("no answer")
         return result.status_code, result.headers(), result.content()

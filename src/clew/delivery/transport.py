@@ -1,20 +1,17 @@
 """One try at an endpoint: bytes out, an `Outcome` back. Which bytes, when, and how often is decided elsewhere.
 
-A plain endpoint is spoken to by `http.client`, at a sixth of the CPU that requests needs; one with TLS, a proxy or
-credentials of its own by upstream's transport, and gRPC by its own channel.
+A plain endpoint is spoken to by `PlainExchange`; one with TLS, a proxy or credentials of its own by upstream's
+transport, and gRPC by its own channel.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gzip
-import http.client
-import os
 import time
 import zlib
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
-from urllib.parse import urlsplit
 
 import orjson
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
@@ -86,59 +83,6 @@ class Exchange(Protocol):
 
     def abandon(self) -> None:
         """Forget the connection."""
-
-
-class PlainExchange:
-    """A connection that is kept open, by `http.client`."""
-
-    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
-        parts = urlsplit(url)
-        self._host, self._port = parts.hostname or "localhost", parts.port or 80
-        self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self._headers = dict(headers)
-        self._connection: http.client.HTTPConnection | None = None
-
-    def post(self, body: bytes, timeout_s: float) -> tuple[int, Mapping[str, str], bytes]:
-        """Return status, headers and body; a kept connection that turns out to be closed is replaced once."""
-        kept = self._connection
-        if kept is not None:
-            try:
-                return self._post(kept, body, timeout_s)
-            except (ConnectionError, http.client.BadStatusLine):
-                self.close()
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=timeout_s)
-        self._connection = connection
-        return self._post(connection, body, timeout_s)
-
-    def _post(
-        self, connection: http.client.HTTPConnection, body: bytes, timeout_s: float
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        try:
-            if connection.sock is not None:
-                connection.sock.settimeout(timeout_s)
-            connection.request("POST", self._path, body, self._headers)
-            response = connection.getresponse()
-            return response.status, dict(response.headers), response.read()
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def abandon(self) -> None:
-        """Close this process's descriptor of the connection and touch nothing else of it.
-
-        A thread that this process does not have may hold the lock of its buffer.
-        """
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            abandoned.append(connection)
-            if connection.sock is not None:
-                os.close(connection.sock.detach())
 
 
 class HttpTransport:

@@ -26,7 +26,8 @@ metrics.get_meter("shop").create_counter("orders").add(1)
 """
 
 PROVIDER = """
-import grpc, requests
+import os, grpc, requests
+from pathlib import Path
 
 def session():
     session = requests.Session()
@@ -37,6 +38,10 @@ def basic():
     session = requests.Session()
     session.auth = ("shop", "of the session")
     return session
+
+def channel():
+    secure = grpc.ssl_channel_credentials(Path(os.environ["AUTHORITY"]).read_bytes())
+    return grpc.composite_channel_credentials(secure, grpc.access_token_call_credentials("of the channel"))
 """
 
 PROTOCOLS = ("http/protobuf", "http/json", "grpc")
@@ -134,6 +139,7 @@ def providers(tmp_path: Path) -> dict[str, str]:
     (described / "METADATA").write_text("Metadata-Version: 2.1\nName: shop-credentials\nVersion: 1\n")
     (described / "entry_points.txt").write_text(
         "[opentelemetry_otlp_credential_provider]\nsession = shop_credentials:session\nbasic = shop_credentials:basic\n"
+        "channel = shop_credentials:channel\n"
     )
     return {"PYTHONPATH": str(folder)}
 
@@ -156,6 +162,32 @@ def test_credential_provider(
 
     assert ("", SIGNALS) == (error, _arrived(receiver))
     assert {expected} == {request.headers["authorization"] for request in receiver.requests}
+
+
+def test_credential_provider_of_one_signal(providers: dict[str, str], receiver: Receiver, tmp_path: Path) -> None:
+    """A provider for one signal's requests is asked for no other's."""
+    environ = {**providers, "OTEL_PYTHON_EXPORTER_OTLP_HTTP_LOGS_CREDENTIAL_PROVIDER": "session"}
+
+    assert "" == _run(receiver, tmp_path, "http/protobuf", environ)
+    assert {("logs", "Bearer of the session"), ("traces", ""), ("metrics", "")} == {
+        (request.signal, request.headers.get("authorization", "")) for request in receiver.requests
+    }
+
+
+def test_credential_provider_of_a_channel(
+    providers: dict[str, str], certificates: Certificates, tmp_path: Path
+) -> None:
+    """What a credential provider gives for gRPC's channel secures it and is on each call."""
+    environ = {
+        **providers,
+        "OTEL_PYTHON_EXPORTER_OTLP_GRPC_CREDENTIAL_PROVIDER": "channel",
+        "AUTHORITY": str(certificates.authority),
+    }
+    with Receiver(identity=certificates.identity(asks=False)) as receiver:
+        error = _run(receiver, tmp_path, "grpc", environ)
+
+        assert ("", SIGNALS) == (error, _arrived(receiver))
+        assert {"Bearer of the channel"} == {request.headers["authorization"] for request in receiver.requests}
 
 
 def test_each_signal_by_its_own_way(receiver: Receiver, tmp_path: Path) -> None:

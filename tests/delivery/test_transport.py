@@ -194,6 +194,21 @@ def test_headers(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ["http/protobuf", "grpc", "http/json"] == [request.protocol for request in receiver.requests]
 
 
+@pytest.mark.parametrize("make_session", [requests.Session, ProxiedSession])
+def test_session_headers(make_session: type[requests.Session], receiver: Receiver) -> None:
+    """A token that a session's owner renews is the one that the next request has; what upstream sets itself wins."""
+    session = make_session()
+    transport = connect(receiver, session=session, headers={"x-tenant": "of the exporter"})
+    session.headers["X-Tenant"] = "of the session"
+    for token in ("first", "second"):
+        session.headers["Authorization"] = f"Bearer {token}"
+        assert Outcome("accepted") == transport.send(PAYLOAD, 5)
+    transport.close()
+
+    assert ["Bearer first", "Bearer second"] == [item.headers["authorization"] for item in receiver.requests]
+    assert {"of the exporter"} == {item.headers["x-tenant"] for item in receiver.requests}
+
+
 def test_plain_where_it_is_the_same(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bare connection is used unless TLS, a proxy or a session of the user's asks for upstream's transport."""
     assert isinstance(exchange_of(connect(receiver)), PlainExchange)

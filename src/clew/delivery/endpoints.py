@@ -64,7 +64,7 @@ def _http(exporter: Any, signal: str, encoding: Encoding) -> Transport:
     exchange: Exchange
     if client is None:
         url, session, timeout_s = exporter._endpoint, exporter._session, exporter._timeout  # noqa: SLF001 - see the docstring
-        headers: Mapping[str, str] = dict(session.headers)
+        headers: Mapping[str, str] = {}
         verify, cert = exporter._certificate_file, exporter._client_cert  # noqa: SLF001
         exchange = _SessionExchange(session, url, _typed({}, encoding), verify, cert)
         transport = None
@@ -72,13 +72,13 @@ def _http(exporter: Any, signal: str, encoding: Encoding) -> Transport:
         url, timeout_s = client._endpoint, client._timeout  # noqa: SLF001
         transport = client._transport  # noqa: SLF001
         session = getattr(transport, "_session", None)
-        headers = _with_those_of(session, client._headers)  # noqa: SLF001
+        headers = client._headers  # noqa: SLF001
         exchange = _UpstreamExchange(transport, url, _typed(headers, encoding))
     compression = exporter._compression.value  # noqa: SLF001
     if compression not in COMPRESSIONS:
         raise ValueError(f"compression {compression!r}")
     if _is_plain(url, session, transport):
-        exchange = PlainExchange(url, _typed(headers, encoding))
+        exchange = PlainExchange(url, lambda: _typed(_with_those_of(session, headers), encoding))
     return HttpTransport(
         signal,
         exchange,
@@ -90,8 +90,8 @@ def _http(exporter: Any, signal: str, encoding: Encoding) -> Transport:
 
 
 def _with_those_of(session: Any, headers: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the headers of a request with those that a session adds, as a credential provider's may."""
-    added: Mapping[str, str] = getattr(session, "headers", None) or {}
+    """Return the headers of a request with those that a session adds now: a credential provider's may renew a token."""
+    added: Mapping[str, str] = dict(getattr(session, "headers", None) or {})
     given = {name.lower() for name in headers}
     return {**{name: text for name, text in added.items() if name.lower() not in given}, **headers}
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from clew.delivery.transport import abandoned
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 MAX_REPLY_BYTES: Final = 1024 * 1024
 """More of an answer is not read: nobody knows what sends it."""
@@ -74,11 +74,17 @@ def _read(response: http.client.HTTPResponse) -> bytes:
 class PlainExchange:
     """One endpoint over one connection."""
 
-    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
+    def __init__(self, url: str, headers: Callable[[], Mapping[str, str]]) -> None:
+        """Make an exchange; nothing is connected before the first request.
+
+        Args:
+            url: Where to post.
+            headers: Asked for each request: what stands in them may change.
+        """
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "localhost", parts.port or 80
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self._headers = dict(headers)
+        self._headers = headers
         self._connection: _Connection | None = None
 
     def post(self, body: bytes, timeout_s: float) -> tuple[int, Mapping[str, str], bytes]:
@@ -95,7 +101,7 @@ class PlainExchange:
     def _post(self, connection: _Connection, body: bytes, due_at: float) -> tuple[int, Mapping[str, str], bytes]:
         try:
             connection.set_due(due_at)
-            connection.request("POST", self._path, body, self._headers)
+            connection.request("POST", self._path, body, self._headers())
             response = connection.getresponse()
             reply = _read(response)
             if not response.isclosed():

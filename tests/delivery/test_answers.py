@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email.utils
 import time
 from typing import TYPE_CHECKING
 
@@ -130,3 +131,18 @@ def test_redirect(status: int, *, plain: bool) -> None:
 
             assert Outcome("refused", detail=f"HTTP {status}") == transport.send(PAYLOAD, 5)
             transport.close()
+
+
+@pytest.mark.parametrize("plain", [True, False])
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_come_again(status: int, *, plain: bool) -> None:
+    """A server that asks for time may say until when, by a date."""
+    until = email.utils.formatdate(time.time() + 60, usegmt=True)
+    busy = f"HTTP/1.1 {status} Busy\r\nretry-after: {until}\r\nContent-Length: 0\r\n\r\n"
+    with answering([busy.encode()]) as url:
+        transport = connect(url, plain=plain)
+        outcome = transport.send(PAYLOAD, 5)
+        transport.close()
+
+    assert ("busy", f"HTTP {status}") == (outcome.kind, outcome.detail)
+    assert 57 < (outcome.retry_after_s or 0) <= 60

@@ -306,9 +306,34 @@ def test_any_retry_after(text: str) -> None:
     assert pause_s is None or 0 <= pause_s < float("inf")
 
 
-def test_retry_after_date() -> None:
-    """Retry-After may be a date (RFC 9110, 10.2.3)."""
-    assert 30 == retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT", lambda: 1445412450)
+@pytest.mark.parametrize("zone", ["GMT", "-0000", ""])
+def test_retry_after_date(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retry-After may be a date (RFC 9110, 10.2.3), in UTC wherever this machine is."""
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    try:
+        assert 30 == retry_after_s(f"Wed, 21 Oct 2015 07:28:00 {zone}", lambda: 1445412450)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize("zone", ["+9999999", "+99999999999999999999"])
+def test_retry_after_nonsense(zone: str) -> None:
+    """A date in no zone of this world says nothing."""
+    assert None is retry_after_s(f"Wed, 21 Oct 2015 07:28:00 {zone}")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        ("protobuf", b"\x0a\x0b\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),
+        ("json", b'{"partialSuccess":{"rejectedSpans":"-1"}}'),
+    ],
+)
+def test_fewer_than_none_rejected(encoding: Encoding, body: bytes) -> None:
+    """A partial success with a negative number rejects none."""
+    assert Outcome("accepted") == accepted("traces", encoding, body)
 
 
 @given(st.binary(), st.sampled_from(["traces", "logs", "metrics"]), st.sampled_from(["protobuf", "json"]))

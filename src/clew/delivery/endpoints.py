@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from clew import diagnostics
+from clew.delivery.grpc_transport import GrpcTransport
 from clew.delivery.plain_exchange import PlainExchange
 from clew.delivery.transport import (
     COMPRESSIONS,
     CONTENT_TYPES,
     Encoding,
     Exchange,
-    GrpcTransport,
     HttpTransport,
     Transport,
     abandoned,

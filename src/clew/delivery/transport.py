@@ -1,15 +1,15 @@
 """One try at an endpoint: bytes out, an `Outcome` back. Which bytes, when, and how often is decided elsewhere.
 
 A plain endpoint is spoken to by `PlainExchange`; one with TLS, a proxy or credentials of its own by upstream's
-transport, and gRPC by its own channel.
+transport, and gRPC by `GrpcTransport`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import time
 import zlib
+from datetime import timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
@@ -117,91 +117,6 @@ class HttpTransport:
         self._exchange.abandon()
 
 
-class GrpcTransport:
-    """OTLP over gRPC; the channel is made at the first `send`, in the process that sends."""
-
-    encoding: Encoding = "protobuf"
-
-    def __init__(
-        self,
-        signal: str,
-        *,
-        endpoint: str,
-        make_channel: Callable[[], Any],
-        metadata: tuple[tuple[str, str], ...],
-        retryable: frozenset[Any],
-        timeout_s: float,
-    ) -> None:
-        self.endpoint, self.timeout_s = endpoint, timeout_s
-        self._signal, self._make_channel, self._metadata, self._retryable = signal, make_channel, metadata, retryable
-        self._channel: Any = None
-        self._call: Any = None
-
-    def send(self, payload: bytes, timeout_s: float) -> Outcome:
-        """Call Export once; never raises."""
-        try:
-            body = self._export()(payload, timeout=timeout_s, metadata=self._metadata)
-        except Exception as error:  # noqa: BLE001 - grpc.RpcError, or anything that a channel's credentials raise
-            return self._failed(error)
-        return accepted(self._signal, "protobuf", body)
-
-    def _export(self) -> Any:
-        if self._call is None:
-            self._channel = self._make_channel()
-            self._call = self._channel.unary_unary(_METHODS[self._signal])
-        return self._call
-
-    def _failed(self, error: Any) -> Outcome:
-        code = error.code() if callable(getattr(error, "code", None)) else None
-        name = getattr(code, "name", None)
-        if name is None:
-            self.close()
-            return Outcome("unreachable", detail=f"{type(error).__name__}: {error}")
-        text = str(error.details() or "")
-        if name == "RESOURCE_EXHAUSTED" and "larger than max" in text:
-            return Outcome("too_large", detail=name)
-        if code not in self._retryable:
-            return Outcome("invalid" if name == "INVALID_ARGUMENT" else "refused", detail=name)
-        if name in {"UNAVAILABLE", "DEADLINE_EXCEEDED"}:
-            # A channel that lost its peer waits longer and longer before it looks again; a new one looks at once.
-            self.close()
-            return Outcome("unreachable", 0, f"{name}: {text}", _retry_delay_s(error))
-        return Outcome("busy", 0, name, _retry_delay_s(error))
-
-    def close(self) -> None:
-        """Close the channel."""
-        channel, self._channel, self._call = self._channel, None, None
-        if channel is not None:
-            with contextlib.suppress(Exception):
-                channel.close()
-
-    def abandon(self) -> None:
-        """Forget the parent's channel: its threads are not in this process, so it cannot be closed."""
-        abandoned.append((self._channel, self._call))
-        self._channel = self._call = None
-
-
-_METHODS: Final = {
-    "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-    "metrics": "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
-    "logs": "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
-}
-
-
-def _retry_delay_s(error: Any) -> float | None:
-    """Return what RetryInfo in the trailing metadata says."""
-    from google.rpc.error_details_pb2 import RetryInfo  # noqa: PLC0415 - read only after a failure
-
-    try:
-        packed = dict(error.trailing_metadata() or ()).get("google.rpc.retryinfo-bin")
-        if packed is None:
-            return None
-        delay = RetryInfo.FromString(packed).retry_delay
-    except Exception:  # noqa: BLE001 - what a proxy puts there is no reason to fail
-        return None
-    return float(delay.seconds) + float(delay.nanos) / 1e9
-
-
 def accepted(signal: str, encoding: Encoding, body: bytes) -> Outcome:
     """Return the outcome of an accepted request; partial success says how many records were not taken."""
     if not body:
@@ -210,9 +125,11 @@ def accepted(signal: str, encoding: Encoding, body: bytes) -> Outcome:
     try:
         if encoding == "json":
             partial = orjson.loads(body).get("partialSuccess") or {}
-            return Outcome("accepted", int(partial.get(json_field) or 0), str(partial.get("errorMessage") or ""))
-        partial = message.FromString(body).partial_success
-        return Outcome("accepted", int(getattr(partial, field)), partial.error_message)
+            rejected, told = int(partial.get(json_field) or 0), str(partial.get("errorMessage") or "")
+        else:
+            partial = message.FromString(body).partial_success
+            rejected, told = int(getattr(partial, field)), partial.error_message
+        return Outcome("accepted", max(0, rejected), told)
     except Exception:  # noqa: BLE001 - a body in another form, as some servers send, takes nothing back
         return Outcome("accepted")
 
@@ -231,8 +148,10 @@ def retry_after_s(text: str | None, now: Callable[[], float] = time.time) -> flo
     except ValueError:
         pass
     try:
-        return max(0.0, parsedate_to_datetime(text.strip()).timestamp() - now())
-    except (TypeError, ValueError):
+        date = parsedate_to_datetime(text.strip())
+        # One without a zone is in UTC, as all HTTP dates are.
+        return max(0.0, (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).timestamp() - now())
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

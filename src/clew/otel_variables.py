@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Final
 
+from clew import diagnostics
 from clew.settings import names
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ class Batching:
     timeout_s: float
 
 
+_SIGNALS: Final = ("traces", "metrics", "logs")
 _BATCH_PREFIXES: Final = {"traces": "OTEL_BSP_", "logs": "OTEL_BLRP_"}
 
 
@@ -91,7 +94,7 @@ def defaults(environ: Mapping[str, str], mode: str = "otlp") -> dict[str, str]:
         "OTEL_SEMCONV_STABILITY_OPT_IN": "http,database",
         "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED": "true",
     }
-    for signal in ("TRACES", "METRICS", "LOGS"):
+    for signal in map(str.upper, _SIGNALS):
         endpoint = environ.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", "")
         if endpoint and "OTEL_EXPORTER_OTLP_PROTOCOL" in _unset(environ, found):
             found[f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL"] = _protocol(endpoint)
@@ -127,6 +130,46 @@ def otlp_protocol(environ: Mapping[str, str], signal: str) -> str:
     """Return the OTLP protocol of `signal`: grpc, http/protobuf or http/json."""
     own = environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL", "").strip()
     return own or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "").strip() or "grpc"
+
+
+def for_exporters(environ: Mapping[str, str]) -> dict[str, str | None]:
+    """Return what upstream's OTLP exporters are to read in place of what is set, by variable; None is unset.
+
+    An empty variable is as good as none (specification, "Parsing empty value"), which upstream's gRPC exporters do not
+    know; nor do they know the compression `none`, and a value that they do not know would end the boot.
+    """
+    otlp = {name: text for name, text in environ.items() if name.startswith(_OTLP)}
+    empty = dict.fromkeys(name for name, text in otlp.items() if not text.strip())
+    timeouts = dict.fromkeys(name for name, text in otlp.items() if name.endswith("_TIMEOUT") and not _is_number(text))
+    for name in timeouts.keys() - empty.keys():
+        diagnostics.report(name, f"{name}={otlp[name]!r} is no number of seconds; the default holds")
+    return {**empty, **timeouts, **_compressions(environ)}
+
+
+_OTLP: Final = "OTEL_EXPORTER_OTLP_"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _compressions(environ: Mapping[str, str]) -> dict[str, str | None]:
+    """Return the compression of each signal on its own, if one that goes by gRPC has what gRPC does not know."""
+    of_all = f"{_OTLP}COMPRESSION"
+    chosen = {signal: f"{_OTLP}{signal.upper()}_COMPRESSION" for signal in _SIGNALS}
+    values = {
+        signal: (environ.get(name, "").strip() or environ.get(of_all, "").strip()) for signal, name in chosen.items()
+    }
+    by_grpc = [signal for signal in _SIGNALS if otlp_protocol(environ, signal) == "grpc"]
+    unknown = [signal for signal in by_grpc if values[signal].lower() not in {"", "gzip"}]
+    told = ", ".join(f"{signal} ({values[signal]!r})" for signal in unknown if values[signal].lower() != "none")
+    if told:
+        diagnostics.report("compression", f"gRPC has gzip and none; uncompressed go {told}")
+    found = {chosen[signal]: None if signal in unknown else value or None for signal, value in values.items()}
+    return {of_all: None, **found} if unknown else {}
 
 
 def _protocol(endpoint: str) -> str:

@@ -12,6 +12,8 @@ from opentelemetry import _logs, trace
 from opentelemetry.sdk import _configuration
 from opentelemetry.sdk.trace import TracerProvider
 
+from clew import otel_variables
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
     from typing import TypeAlias
@@ -116,15 +118,21 @@ def _discard(entry: LogEntry) -> None:
 
 @contextmanager
 def _exporters(environ: MutableMapping[str, str], exporters: Mapping[str, Sequence[str]]) -> Iterator[None]:
-    """Let upstream read `exporters` from the environment, and give the variables their own values back."""
-    variables = {f"OTEL_{signal.upper()}_EXPORTER": ",".join(names) or "none" for signal, names in exporters.items()}
+    """Let upstream read `exporters`, and what it can take of the rest, and give the variables their own values back."""
+    chosen = {f"OTEL_{signal.upper()}_EXPORTER": ",".join(names) or "none" for signal, names in exporters.items()}
+    variables = {**otel_variables.for_exporters(environ), **chosen}
     before = {name: environ.get(name) for name in variables}
-    environ.update(variables)
+    _set(environ, variables)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                environ.pop(name, None)
-            else:
-                environ[name] = value
+        _set(environ, before)
+
+
+def _set(environ: MutableMapping[str, str], variables: Mapping[str, str | None]) -> None:
+    """Set variables, and unset those that are None."""
+    for name, value in variables.items():
+        if value is None:
+            environ.pop(name, None)
+        else:
+            environ[name] = value

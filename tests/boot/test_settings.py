@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clew import otel_variables, settings
+from clew import diagnostics, otel_variables, settings
 from clew.settings import Settings
 
 
@@ -133,6 +133,58 @@ def test_defaults_leave_the_users_alone() -> None:
 def test_exporters_are_resolved(environ: dict[str, str], expected: tuple[str, ...]) -> None:
     """`otlp` becomes the exporter of its signal's protocol; others keep their names."""
     assert expected == otel_variables.exporter_names(environ, "traces")
+
+
+OTLP = "OTEL_EXPORTER_OTLP_"
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected", "told"),
+    [
+        ({}, {}, ""),
+        ({"ENDPOINT": "http://c:4317", "COMPRESSION": "GZIP", "TRACES_TIMEOUT": "1.5"}, {}, ""),
+        ({"ENDPOINT": "", "INSECURE": " ", "TIMEOUT": ""}, dict.fromkeys(("ENDPOINT", "INSECURE", "TIMEOUT")), ""),
+        ({"LOGS_TIMEOUT": "10s"}, {"LOGS_TIMEOUT": None}, "LOGS_TIMEOUT='10s' is no number of seconds"),
+        ({"TIMEOUT": "nan"}, {"TIMEOUT": None}, "TIMEOUT='nan' is no number of seconds"),
+        ({"PROTOCOL": "http/json", "COMPRESSION": "deflate"}, {}, ""),
+        (
+            {"COMPRESSION": "none"},
+            dict.fromkeys(("COMPRESSION", "TRACES_COMPRESSION", "METRICS_COMPRESSION", "LOGS_COMPRESSION")),
+            "",
+        ),
+        (
+            {"COMPRESSION": "gzip", "LOGS_COMPRESSION": "none"},
+            {
+                "COMPRESSION": None,
+                "TRACES_COMPRESSION": "gzip",
+                "METRICS_COMPRESSION": "gzip",
+                "LOGS_COMPRESSION": None,
+            },
+            "",
+        ),
+        (
+            {"COMPRESSION": "deflate", "TRACES_PROTOCOL": "http/protobuf", "METRICS_COMPRESSION": "gzip"},
+            {
+                "COMPRESSION": None,
+                "TRACES_COMPRESSION": "deflate",
+                "METRICS_COMPRESSION": "gzip",
+                "LOGS_COMPRESSION": None,
+            },
+            "gRPC has gzip and none; uncompressed go logs ('deflate')",
+        ),
+    ],
+)
+def test_what_exporters_cannot_take(
+    environ: dict[str, str], expected: dict[str, str | None], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Upstream's exporters are spared empty variables and values that would end the boot; wrong ones are told."""
+    diagnostics.forget()
+    found = otel_variables.for_exporters({OTLP + name: text for name, text in environ.items()})
+    error = capsys.readouterr().err
+
+    assert {OTLP + name: text for name, text in expected.items()} == found
+    assert told in error
+    assert bool(told) == bool(error)
 
 
 @pytest.mark.parametrize(

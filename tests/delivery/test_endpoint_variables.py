@@ -129,6 +129,37 @@ def test_a_server_that_nobody_vouches_for_gets_nothing(
     assert any((tmp_path / "clew" / "spool").rglob("*logs*"))
 
 
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        (dict.fromkeys(("HEADERS", "INSECURE", "TIMEOUT", "CERTIFICATE", "COMPRESSION", "LOGS_ENDPOINT"), ""), ""),
+        ({"COMPRESSION": "none"}, ""),
+        ({"TIMEOUT": "10s"}, "clew: OTEL_EXPORTER_OTLP_TIMEOUT='10s' is no number of seconds; the default holds\n"),
+    ],
+)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_no_value_stops_telemetry(
+    protocol: str, variables: dict[str, str], told: str, receiver: Receiver, tmp_path: Path
+) -> None:
+    """Variables that are empty, say "none" or say nothing that can be understood leave the rest as it is."""
+    environ = {f"OTEL_EXPORTER_OTLP_{name}": text for name, text in variables.items()}
+
+    assert (told, SIGNALS) == (_run(receiver, tmp_path, protocol, environ), _arrived(receiver))
+
+
+def test_variables_stay_as_they_are(receiver: Receiver, tmp_path: Path) -> None:
+    """What upstream is spared, the program and its children still find in their environment."""
+    program = "import os; assert ('none', '') == tuple(os.environ['OTEL_EXPORTER_OTLP_' + n] for n in NAMES)\n"
+    (tmp_path / "shop.py").write_text(program.replace("NAMES", "('COMPRESSION', 'TIMEOUT')"))
+    environ = {"OTEL_EXPORTER_OTLP_COMPRESSION": "none", "OTEL_EXPORTER_OTLP_TIMEOUT": ""}
+    with instrumented(
+        ["python", "shop.py"], receiver=receiver, cwd=tmp_path, protocol="grpc", environ=environ
+    ) as process:
+        _, error = process.communicate(timeout=60)
+
+    assert (0, b"") == (process.returncode, error)
+
+
 @pytest.fixture
 def providers(tmp_path: Path) -> dict[str, str]:
     """Install credential providers where the program finds them, and return the variable that says where."""

@@ -100,6 +100,16 @@ def test_tls(certificates: Certificates, tmp_path: Path, protocol: str) -> None:
         assert ("", SIGNALS) == (error, _arrived(receiver))
 
 
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_a_bundle_for_all_else(certificates: Certificates, tmp_path: Path, variable: str) -> None:
+    """It vouches for the server also where the program's other requests have a bundle of their own."""
+    environ = {"OTEL_EXPORTER_OTLP_CERTIFICATE": str(certificates.authority), variable: str(certificates.client)}
+    with Receiver(identity=certificates.identity(asks=False)) as receiver:
+        error = _run(receiver, tmp_path, "http/protobuf", environ)
+
+        assert ("", SIGNALS) == (error, _arrived(receiver))
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_both_sides_show_certificates(certificates: Certificates, tmp_path: Path, protocol: str) -> None:
     """A server that asks for a client's certificate gets the one of OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _HTTP_MODULE = "opentelemetry.exporter.otlp.proto.http"
 _GRPC_MODULE = "opentelemetry.exporter.otlp.proto.grpc"
+_REQUESTS_MODULE = "opentelemetry.exporter.http.transport._requests"
 _URLLIB3_MODULE = "opentelemetry.exporter.http.transport._urllib3"
 
 
@@ -60,25 +61,16 @@ def make_transport(exporter: object, signal: str, *, encoding: Encoding = "proto
 
 def _http(exporter: Any, signal: str, encoding: Encoding) -> Transport:
     """Make the transport of an HTTP exporter, as releases up to 1.44 and from 1.45 have it."""
-    client = getattr(exporter, "_client", None)
-    exchange: Exchange
-    if client is None:
-        url, session, timeout_s = exporter._endpoint, exporter._session, exporter._timeout  # noqa: SLF001 - see the docstring
-        headers: Mapping[str, str] = {}
-        verify, cert = exporter._certificate_file, exporter._client_cert  # noqa: SLF001
-        exchange = _SessionExchange(session, url, _typed({}, encoding), verify, cert)
-        transport = None
-    else:
-        url, timeout_s = client._endpoint, client._timeout  # noqa: SLF001
-        transport = client._transport  # noqa: SLF001
-        session = getattr(transport, "_session", None)
-        headers = client._headers  # noqa: SLF001
-        exchange = _UpstreamExchange(transport, url, _typed(headers, encoding))
-    compression = exporter._compression.value  # noqa: SLF001
+    compression = exporter._compression.value  # noqa: SLF001 - see the docstring
     if compression not in COMPRESSIONS:
         raise ValueError(f"compression {compression!r}")
-    if _is_plain(url, session, transport):
-        exchange = PlainExchange(url, lambda: _typed(_with_those_of(session, headers), encoding))
+    client = getattr(exporter, "_client", None)
+    if client is None:
+        url, timeout_s = exporter._endpoint, exporter._timeout  # noqa: SLF001
+        exchange = _session_exchange(exporter, url, encoding)
+    else:
+        url, timeout_s = client._endpoint, client._timeout  # noqa: SLF001
+        exchange = _client_exchange(client, url, encoding)
     return HttpTransport(
         signal,
         exchange,
@@ -87,6 +79,27 @@ def _http(exporter: Any, signal: str, encoding: Encoding) -> Transport:
         compression=compression,
         timeout_s=float(timeout_s),
     )
+
+
+def _session_exchange(exporter: Any, url: str, encoding: Encoding) -> Exchange:
+    """Make what posts for an exporter that has a session of requests."""
+    session = exporter._session  # noqa: SLF001
+    if _is_plain(url, session, None):
+        return PlainExchange(url, lambda: _typed(session.headers, encoding))
+    verify, cert = exporter._certificate_file, exporter._client_cert  # noqa: SLF001
+    return _SessionExchange(session, url, _typed({}, encoding), verify, cert)
+
+
+def _client_exchange(client: Any, url: str, encoding: Encoding) -> Exchange:
+    """Make what posts for an exporter that has a client with a transport."""
+    transport, headers = client._transport, client._headers  # noqa: SLF001
+    session = getattr(transport, "_session", None)
+    if _is_plain(url, session, transport):
+        return PlainExchange(url, lambda: _typed(_with_those_of(session, headers), encoding))
+    if session is not None and type(transport).__module__ == _REQUESTS_MODULE:
+        # Upstream leaves the certificate to the session, where REQUESTS_CA_BUNDLE would go before it.
+        return _SessionExchange(session, url, _typed(headers, encoding), session.verify, session.cert)
+    return _UpstreamExchange(transport, url, _typed(headers, encoding))
 
 
 def _with_those_of(session: Any, headers: Mapping[str, str]) -> Mapping[str, str]:
@@ -134,7 +147,7 @@ def _shown(url: str) -> str:
 
 
 class _SessionExchange:
-    """A session of requests, as upstream's HTTP exporters up to 1.44 use it."""
+    """A session of requests, with what upstream's exporters have it verify and show."""
 
     def __init__(self, session: Any, url: str, headers: Mapping[str, str], verify: Any, cert: Any) -> None:
         self._session, self._url, self._headers, self._verify, self._cert = session, url, headers, verify, cert
@@ -154,7 +167,13 @@ class _SessionExchange:
 
     def _post(self, body: bytes, timeout_s: float) -> tuple[int, Mapping[str, str], bytes]:
         response = self._session.post(
-            self._url, data=body, headers=self._headers, timeout=timeout_s, verify=self._verify, cert=self._cert
+            self._url,
+            data=body,
+            headers=self._headers,
+            timeout=timeout_s,
+            verify=self._verify,
+            cert=self._cert,
+            allow_redirects=False,
         )
         return response.status_code, response.headers, response.content
 
@@ -168,7 +187,7 @@ class _SessionExchange:
 
 
 class _UpstreamExchange:
-    """The transport of upstream's HTTP exporters from 1.45."""
+    """A transport of upstream's HTTP exporters from 1.45 that has no session of requests."""
 
     def __init__(self, transport: Any, url: str, headers: Mapping[str, str]) -> None:
         self._transport, self._url, self._headers = transport, url, dict(headers)

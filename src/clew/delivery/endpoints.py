@@ -7,8 +7,9 @@ here, `make_transport` returns None and the caller lets the exporter send for it
 from __future__ import annotations
 
 import copy
+import re
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 from clew import diagnostics
@@ -31,6 +32,9 @@ _HTTP_MODULE = "opentelemetry.exporter.otlp.proto.http"
 _GRPC_MODULE = "opentelemetry.exporter.otlp.proto.grpc"
 _REQUESTS_MODULE = "opentelemetry.exporter.http.transport._requests"
 _URLLIB3_MODULE = "opentelemetry.exporter.http.transport._urllib3"
+_PLAIN_URL: Final = re.compile(r"[!-~]+")
+_METADATA_NAME: Final = re.compile(r"[0-9a-z_.-]+")
+_METADATA_TEXT: Final = re.compile(r"[ -~]*")
 
 
 def is_otlp(exporter: object) -> bool:
@@ -117,9 +121,9 @@ def _typed(headers: Mapping[str, str], encoding: Encoding) -> dict[str, str]:
 
 
 def _is_plain(url: str, session: Any, transport: object) -> bool:
-    """Return whether a bare connection does what upstream would: no TLS, no proxy, no credentials of its own."""
+    """Return whether a bare connection does what upstream would: no TLS, no proxy, no credentials, nothing to quote."""
     parts = urlsplit(url)
-    if parts.scheme != "http" or parts.username is not None:
+    if parts.scheme != "http" or parts.username is not None or not _PLAIN_URL.fullmatch(url):
         return False
     if session is None:
         return type(transport).__module__ == _URLLIB3_MODULE
@@ -143,7 +147,8 @@ def _is_plain_session(url: str, session: Any) -> bool:
 def _shown(url: str) -> str:
     """Return the endpoint as it may be shown: without credentials or a query."""
     parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    path = parts.path if parts.netloc else parts.path.rpartition("@")[2]
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, "", ""))
 
 
 class _SessionExchange:
@@ -238,6 +243,9 @@ def _grpc(exporter: Any, signal: str) -> Transport:
     retryable = frozenset(exporter._retryable_error_codes)  # noqa: SLF001
 
     def make_channel() -> Any:
+        if not all(map(_is_metadata, metadata)):
+            # Told by gRPC itself, it would be an error of the call that looks like the server's.
+            raise ValueError("invalid header")
         if credentials is None:
             return grpc.insecure_channel(endpoint, options=options, compression=compression)
         return grpc.secure_channel(endpoint, credentials, options=options, compression=compression)
@@ -252,3 +260,12 @@ def _grpc(exporter: Any, signal: str) -> Transport:
     )
     exporter._channel.close()  # noqa: SLF001
     return transport
+
+
+def _is_metadata(pair: tuple[str, Any]) -> bool:
+    """Return whether gRPC can send a header."""
+    name, value = pair
+    return bool(
+        _METADATA_NAME.fullmatch(name)
+        and (name.endswith("-bin") or not isinstance(value, str) or _METADATA_TEXT.fullmatch(value))
+    )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from clew import diagnostics
+from clew.delivery import causes
 from clew.delivery import counts as reasons
 from clew.delivery.encode import encode
 from clew.delivery.record_uid import with_uid
@@ -35,8 +36,6 @@ _SPLIT_TRIES: Final = 64
 
 _AWAY: Final = frozenset({"unreachable", "busy"})
 _SPLITTABLE: Final = frozenset({"invalid", "too_large"})
-_UNTRUSTED: Final = "CERTIFICATE_VERIFY_FAILED"
-"""What OpenSSL calls it, in whatever a transport says."""
 
 
 class Route(Protocol):
@@ -109,22 +108,13 @@ class Sender:
                     peer.fail()
         diagnostics.report(
             f"gone-{self._origin}",
-            f"Collector {self._origin} {_told(outcome)}; keeping records in {self._spool.place()}",
+            f"Collector {self._origin} {causes.told(outcome)}; keeping records in {self._spool.place()}",
         )
 
 
-def _told(outcome: Outcome) -> str:
-    """Return what a person is told of a Collector that takes nothing now."""
-    if outcome.kind != "unreachable":
-        return f"takes no more for now ({outcome.detail})"
-    if _UNTRUSTED in outcome.detail:
-        return "has a certificate that nobody vouches for (see OTEL_EXPORTER_OTLP_CERTIFICATE)"
-    return "does not answer"
-
-
 def origin_of(transport: Transport) -> str:
-    """Return host and port of an endpoint."""
-    return urlsplit(transport.endpoint).netloc
+    """Return host and port of an endpoint; all of one that is no URL."""
+    return urlsplit(transport.endpoint).netloc or transport.endpoint
 
 
 class CollectorRoute:

@@ -315,10 +315,10 @@ class _Handler(BaseHTTPRequestHandler):
     _content_types: ClassVar = {"application/json": "http/json", "application/x-protobuf": "http/protobuf"}
 
     def do_POST(self) -> None:
-        """Take `/v1/traces`, `/v1/logs`, `/v1/metrics`."""
+        """Take `/v1/traces`, `/v1/logs`, `/v1/metrics`, below any prefix or as a proxy; `:path` says which it was."""
         body = self._read_body()
-        signal = self.path.removeprefix("/v1/")
-        headers = {name.lower(): text for name, text in self.headers.items()}
+        signal = self.path.partition("?")[0].rpartition("/v1/")[2]
+        headers = {name.lower(): text for name, text in self.headers.items()} | {":path": self.path}
         protocol = self._content_types.get(headers.get("content-type", ""))
         if signal not in _REJECTED_FIELD or protocol is None:
             self._reply(404 if protocol else 415, b"", {})

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trustme
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
+from clew.delivery.endpoints import make_transport
+from clew.delivery.transport import Outcome
 from programs import instrumented
 from receiver import Identity, Receiver
 
@@ -147,7 +152,7 @@ def test_a_server_that_nobody_vouches_for_gets_nothing(
         ({"TIMEOUT": "10s"}, "clew: OTEL_EXPORTER_OTLP_TIMEOUT='10s' is no number of seconds; the default holds\n"),
     ],
 )
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
 def test_no_value_stops_telemetry(
     protocol: str, variables: dict[str, str], told: str, receiver: Receiver, tmp_path: Path
 ) -> None:
@@ -254,3 +259,93 @@ def test_each_signal_by_its_own_way(receiver: Receiver, tmp_path: Path) -> None:
         (item.signal, item.protocol, item.headers["x-tenant"], item.headers.get("content-encoding", ""))
         for item in receiver.requests
     }
+
+
+@pytest.mark.parametrize(
+    ("variables", "paths"),
+    [
+        ({"ENDPOINT": "{url}"}, ["/v1/traces", "/v1/logs", "/v1/metrics"]),
+        ({"ENDPOINT": "{url}/"}, ["/v1/traces", "/v1/logs", "/v1/metrics"]),
+        ({"ENDPOINT": "{url}/to/a%20b/"}, ["/to/a%20b/v1/traces", "/to/a%20b/v1/logs", "/to/a%20b/v1/metrics"]),
+        ({"ENDPOINT": "{url}/a b"}, ["/a%20b/v1/traces", "/a%20b/v1/logs", "/a%20b/v1/metrics"]),
+        (
+            {"ENDPOINT": "{url}", "LOGS_ENDPOINT": "{url}/in/v1/logs?key=a"},
+            ["/v1/traces", "/in/v1/logs?key=a", "/v1/metrics"],
+        ),
+    ],
+)
+def test_paths(
+    variables: dict[str, str], paths: list[str], receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What follows the endpoint for all signals is below its path; one signal's own is used as it is."""
+    for name, text in variables.items():
+        monkeypatch.setenv(f"OTEL_EXPORTER_OTLP_{name}", text.format(url=receiver.http_endpoint))
+    exporters = {"traces": OTLPSpanExporter(), "logs": OTLPLogExporter(), "metrics": OTLPMetricExporter()}
+    for signal, exporter in exporters.items():
+        transport = make_transport(exporter, signal)
+        assert transport is not None
+        assert Outcome("accepted") == transport.send(b"", 5)
+        transport.close()
+
+    assert paths == [request.headers[":path"] for request in receiver.requests]
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "ALL_PROXY"])
+def test_proxy(receiver: Receiver, tmp_path: Path, variable: str) -> None:
+    """Requests go by the proxy, with its password, whether or not the Collector's name can be found from here."""
+    environ = {
+        variable: receiver.http_endpoint.replace("//", "//shop:secret@"),
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.invalid:4318",
+    }
+
+    assert "" == _run(receiver, tmp_path, "http/protobuf", environ)
+    password = "Basic " + base64.b64encode(b"shop:secret").decode()
+    assert {(f"http://collector.invalid:4318/v1/{signal}", password) for signal in SIGNALS} == {
+        (item.headers[":path"], item.headers["proxy-authorization"]) for item in receiver.requests
+    }
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_no_proxy(receiver: Receiver, tmp_path: Path, protocol: str) -> None:
+    """Where NO_PROXY names the Collector's host, no proxy is asked."""
+    nowhere = dict.fromkeys(("HTTP_PROXY", "http_proxy", "https_proxy", "grpc_proxy"), "http://127.0.0.1:1")
+    environ = {**nowhere, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+
+    assert ("", SIGNALS) == (_run(receiver, tmp_path, protocol, environ), _arrived(receiver))
+
+
+def test_insecure(receiver: Receiver, certificates: Certificates, tmp_path: Path) -> None:
+    """For gRPC without a scheme OTEL_EXPORTER_OTLP_INSECURE says whether it is TLS, for one signal or for all."""
+    with Receiver(identity=certificates.identity(asks=False)) as secure:
+        environ = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"127.0.0.1:{receiver.grpc_port}",
+            "OTEL_EXPORTER_OTLP_INSECURE": "true",
+            "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": f"127.0.0.1:{secure.grpc_port}",
+            "OTEL_EXPORTER_OTLP_LOGS_INSECURE": "false",
+            "OTEL_EXPORTER_OTLP_CERTIFICATE": str(certificates.authority),
+        }
+        assert "" == _run(receiver, tmp_path, "grpc", environ)
+
+        assert ({"logs"}, {"traces", "metrics"}) == (_arrived(secure), _arrived(receiver))
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_timeout(protocol: str, receiver: Receiver, tmp_path: Path) -> None:
+    """OTEL_EXPORTER_OTLP_TIMEOUT is seconds, as upstream reads it; one signal's own goes before it."""
+    program = PROGRAM + "import time; time.sleep(1.5); print(time.time(), flush=True)"
+    receiver.hang(30)
+    (tmp_path / "shop.py").write_text(program)
+    environ = {
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "60",
+        "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT": "0.3",
+        "CLEW_DURABLE_LEVEL": "off",
+    }
+    with instrumented(
+        ["python", "shop.py"], receiver=receiver, cwd=tmp_path, protocol=protocol, environ=environ, stderr=-2
+    ) as process:
+        lines = process.communicate(timeout=60)[0].decode().splitlines()
+    receiver.stop()
+
+    assert lines[0].startswith("clew: Collector 127.0.0.1:")
+    assert lines[0].partition(";")[0].endswith("does not answer")
+    float(lines[1])

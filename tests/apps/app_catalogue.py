@@ -45,6 +45,7 @@ class Application(NamedTuple):
     """How consoles are compared: `lines` in order, or `set` where processes or threads write at the same time."""
 
 
+_DEVPI_USER: Final = "root"
 _WAGTAIL: Final = (("wagtail", "start", "mysite", "."), ("python", "manage.py", "migrate", "-v", "0"))
 
 APPLICATIONS: Final = {
@@ -115,7 +116,7 @@ APPLICATIONS: Final = {
     "devpi": Application(
         ("devpi-server", "setuptools<81"),
         ("devpi-server", "--serverdir", "data", "--port", "{port}", "--offline-mode"),
-        paths=("/", "/+api", "/absent/x", "/root/pypi/+simple/absent/"),
+        paths=("/", "/+api", "/absent/x", f"/{_DEVPI_USER}/pypi/+simple/absent/"),
         prepare=(("devpi-init", "--serverdir", "data"),),
         logged=("Hit Ctrl-C to quit.", "while handling"),
         console="set",

@@ -10,6 +10,7 @@ from opentelemetry._logs import SeverityNumber
 from pipelines import ERROR, INFO, connect, make_delivery, make_entry, stored_records
 
 from clew.delivery.durable import NEVER, durable_severity
+from clew.files.segments import open_locked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +52,50 @@ def test_stored_once(receiver: Receiver, tmp_path: Path) -> None:
     assert {"logs": 10} == stored_records(tmp_path)
     delivery.close(1)
     assert {"logs": 10} == stored_records(tmp_path)
+
+
+def test_full_segments_stay_ours(receiver: Receiver, tmp_path: Path) -> None:
+    """What waits in this process's queue nobody else delivers, however many segments it fills; then they are gone."""
+    delivery = connect(make_delivery(tmp_path, {"CLEW_SEGMENT_MAX_BYTES": "4096"}), receiver)
+    start, delivery._thread.start = delivery._thread.start, lambda: False
+    for number in range(100):
+        delivery.put_log(make_entry(number, ERROR))
+    segments = list((tmp_path / "clew" / "spool").iterdir())
+    others = [open_locked(path) for path in segments]
+    delivery._thread.start = start
+    delivery.put_log(make_entry(100, ERROR))
+    assert delivery.flush(5)
+
+    assert len(segments) > 5
+    assert {None} == set(others)
+    assert [] == list((tmp_path / "clew" / "spool").iterdir())
+    assert list(range(101)) == [record.body for record in receiver.logs]
+    delivery.close(1)
+
+
+def test_a_killed_process_lets_go(tmp_path: Path) -> None:
+    """Its full segments are anybody's when it is gone, though a child that it forked lives on."""
+    started, ended = os.pipe(), os.pipe()
+    parent = os.fork()
+    if not parent:
+        delivery = make_delivery(tmp_path, {"CLEW_SEGMENT_MAX_BYTES": "4096"})
+        delivery._thread.start = lambda: False
+        for number in range(30):
+            delivery.put_log(make_entry(number, ERROR))
+        if not os.fork():
+            delivery.after_fork()
+            os.write(started[1], b"child")
+            os.read(ended[0], 1)
+        os._exit(0)
+    os.waitpid(parent, 0)
+    os.read(started[0], 5)
+    claimed = [open_locked(path) for path in (tmp_path / "clew" / "spool").iterdir()]
+    os.write(ended[1], b"!")
+
+    assert len(claimed) > 1
+    assert None not in claimed
+    for descriptor in (*started, *ended, *claimed):
+        os.close(descriptor or 0)
 
 
 def test_off(tmp_path: Path) -> None:

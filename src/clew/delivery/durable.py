@@ -1,18 +1,21 @@
 """Log records that are on disk before the log call returns, so that not even `kill -9` loses them.
 
 Each is one line in a segment of the spool that this process writes. Once all records of a segment are delivered, the
-segment is removed; what a killed process leaves is delivered from the spool.
+segment is removed; what a killed process leaves is delivered from the spool. Until then the segment stays locked, full
+as it may be, so that nobody delivers from it what is in this process's queue.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 from _thread import RLock
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from clew import diagnostics
 from clew.delivery.record_uid import with_uid
+from clew.files.segments import open_locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 
 NEVER = 1 << 31
 """A severity that no record has."""
+
+_MAX_HELD: Final = 64
+"""Full segments that are kept open at most."""
 
 
 def durable_severity(level: int | None) -> int:
@@ -43,6 +49,7 @@ class DurableLog:
     def __init__(self, spool: Spool, encode_line: Callable[[LogEntry], bytes]) -> None:
         self._spool, self._encode_line = spool, encode_line
         self._writer: SegmentWriter | None = None
+        self._held: dict[Path, int] = {}
         self.abandon()
 
     def abandon(self) -> None:
@@ -50,6 +57,7 @@ class DurableLog:
         self._lock = RLock()
         if self._writer is not None:
             self._writer.abandon()
+        self._let_go()
         self._paths: dict[str, Path] = {}
         self._pending: Counter[Path] = Counter()
 
@@ -68,11 +76,20 @@ class DurableLog:
     def _write(self, uid: str, line: bytes) -> None:
         if self._writer is None:
             self._writer = self._spool.make_writer("logs")
+        before = self._writer.path
         self._writer.write(line)
         path = self._writer.path
+        if before is not None and before != path:
+            self._hold(before)
         if path is not None:
             self._paths[uid] = path
             self._pending[path] += 1
+
+    def _hold(self, path: Path) -> None:
+        """Lock a segment that the writer has just closed."""
+        descriptor = open_locked(path) if path in self._pending and len(self._held) < _MAX_HELD else None
+        if descriptor is not None:
+            self._held[path] = descriptor
 
     def release(self, entries: Iterable[LogEntry]) -> None:
         """Let go of entries that are delivered or stored elsewhere; a segment with none left is removed."""
@@ -91,13 +108,22 @@ class DurableLog:
     def _remove_empty(self) -> None:
         for path in [path for path, records in self._pending.items() if records <= 0]:
             del self._pending[path]
-            if self._writer is not None and self._writer.path == path:
-                self._writer.close()
+            # Gone before the lock is: who finds it unlocked would deliver it.
             with contextlib.suppress(OSError):
                 path.unlink()
+            if self._writer is not None and self._writer.path == path:
+                self._writer.close()
+            if path in self._held:
+                os.close(self._held.pop(path))
+
+    def _let_go(self) -> None:
+        """Give up the locks of full segments, or in a forked child the copies of its parent's."""
+        while self._held:
+            os.close(self._held.popitem()[1])
 
     def close(self) -> None:
         """Close the segment; what was not released stays for the next process."""
         if self._writer is not None and self._lock.acquire(timeout=0.1):
             self._writer.close()
+            self._let_go()
             self._lock.release()

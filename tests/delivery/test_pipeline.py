@@ -166,6 +166,26 @@ def test_partial_success(protocol: str, receiver: Receiver, tmp_path: Path) -> N
     delivery.close(2)
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_told_by_partial_success(
+    protocol: str, receiver: Receiver, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Why records were rejected, or what the Collector warns of though it took all, is told once a minute."""
+    delivery = connect(make_delivery(tmp_path), receiver, protocol)
+    for rejected, message in ((1, "too old"), (1, "too old"), (0, "slow down")):
+        receiver.respond(rejected=rejected, message=message)
+        for put, item in ((delivery.put_log, make_entry()), (delivery.put_span, make_span("one"))):
+            put(item)  # type: ignore[arg-type]  # each its own kind
+            assert delivery.flush(5)
+
+    told = capfd.readouterr().err
+    for name in ("logs", "traces"):
+        assert f"clew: the Collector rejected 1 {name}: too old\n" in told
+        assert f"clew: the Collector took all {name}, but says: slow down\n" in told
+    assert 4 == told.count("\n")
+    delivery.close(2)
+
+
 @pytest.mark.parametrize(("protocol", "status"), [("http/protobuf", 401), ("http/json", 404), ("grpc", 401)])
 def test_refusal(protocol: str, status: int, receiver: Receiver, tmp_path: Path) -> None:
     """What is refused for good is dropped and counted after one request, and does not hold up what follows."""
@@ -228,6 +248,29 @@ def test_invalid_record_in_the_spool(protocol: str, receiver: Receiver, tmp_path
     counted = {("logs", "spooled", ""): 100, ("logs", "replayed", ""): 99}
     dropped = {("logs", "dropped", "refused"): 1, ("logs", "dropped", "damaged"): 1}
     receiver.wait_for(lambda _: {**counted, **dropped} == outcomes(delivery))
+    delivery.close(2)
+
+
+def test_away_between_the_parts(receiver: Receiver, tmp_path: Path) -> None:
+    """Where the Collector goes away between the parts of an invalid batch, those that it took do not come again."""
+    receiver.stop()
+    delivery = connect(make_delivery(tmp_path), receiver)
+    for number in range(100):
+        delivery.put_log(make_entry("the bad one" if number == 67 else number))
+    assert delivery.flush(5)
+    answers = [400, 200, 503]
+    real_take = receiver.take
+
+    def take(signal: str, protocol: str, headers: dict[str, str], body: bytes) -> object:
+        receiver.respond(answers.pop(0) if answers else 400 if b"the bad one" in body else 200)
+        return real_take(signal, protocol, headers, body)
+
+    receiver.take = take  # type: ignore[assignment]  # as above
+    receiver.start()
+    counted = {("logs", "spooled", ""): 100, ("logs", "replayed", ""): 99, ("logs", "dropped", "refused"): 1}
+    receiver.wait_for(lambda _: counted == outcomes(delivery) and not stored_records(tmp_path))
+
+    assert [number for number in range(100) if number != 67] == sorted(record.body for record in receiver.logs)
     delivery.close(2)
 
 

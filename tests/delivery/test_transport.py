@@ -324,6 +324,13 @@ def test_retry_after_nonsense(zone: str) -> None:
     assert None is retry_after_s(f"Wed, 21 Oct 2015 07:28:00 {zone}")
 
 
+def test_long_message() -> None:
+    """Of what a server says at length the beginning is kept."""
+    body = b'{"partialSuccess":{"errorMessage":"%s"}}' % (b"no " * 1000)
+
+    assert ("no " * 1000)[:500] == accepted("logs", "json", body).detail
+
+
 @pytest.mark.parametrize(
     ("encoding", "body"),
     [

@@ -156,6 +156,10 @@ class CollectorRoute:
             diagnostics.report(
                 f"rejected-{self._signal}", f"the Collector rejected {rejected} {self._signal}: {outcome.detail}"
             )
+        elif outcome.detail:
+            diagnostics.report(
+                f"warned-{self._signal}", f"the Collector took all {self._signal}, but says: {outcome.detail}"
+            )
 
     def _deliver_in_parts(self, items: Sequence[Any], outcome: Outcome, deadline: float) -> None:
         """Halve a batch that is invalid or too large until the records to blame stand alone; those are dropped."""
@@ -255,7 +259,7 @@ class CollectorRoute:
         return outcome
 
     def _replay_line(self, line: bytes, deadline: float) -> bool:
-        """Send one line, in halves where it is invalid or too large; False if the Collector is away."""
+        """Send one line, in halves where it is invalid or too large; False if all of it has to wait."""
         waiting, tries = [line], _SPLIT_TRIES
         while waiting:
             part = waiting.pop()
@@ -264,14 +268,23 @@ class CollectorRoute:
             if outcome is None:
                 self._counts.add(self._signal, "dropped", records_in(self._signal, part), reasons.DAMAGED)
             elif outcome.kind in _AWAY:
-                return False
+                return part is not line and self._put_back([part, *reversed(waiting)])
             elif outcome.kind != "accepted":
                 splittable = outcome.kind in _SPLITTABLE and tries > 0
                 halves = halve_line(self._signal, part) if splittable else None
                 if halves is None:
                     self._drop_refused(records_in(self._signal, part), outcome)
                 else:
-                    waiting.extend(halves)
+                    waiting.extend(reversed(halves))
+        return True
+
+    def _put_back(self, lines: Sequence[bytes]) -> bool:
+        """Store what is left of a line that was taken in part; False if the disk does not take it."""
+        try:
+            for line in lines:
+                self._spool.store(self._signal, line)
+        except OSError:
+            return False
         return True
 
     def abandon(self) -> None:

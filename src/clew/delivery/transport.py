@@ -26,6 +26,9 @@ Encoding = Literal["protobuf", "json"]
 _RETRYABLE: Final = frozenset({408, 429, 502, 503, 504})
 _REFUSALS: Final[dict[int, Literal["invalid", "too_large"]]] = {400: "invalid", 413: "too_large", 422: "invalid"}
 CONTENT_TYPES: Final = {"protobuf": "application/x-protobuf", "json": "application/json"}
+_MAX_TOLD: Final = 500
+"""Characters of a server's message that a person is told at most."""
+
 _RESPONSES: Final[dict[str, tuple[Any, str, str]]] = {
     "traces": (ExportTraceServiceResponse, "rejected_spans", "rejectedSpans"),
     "metrics": (ExportMetricsServiceResponse, "rejected_data_points", "rejectedDataPoints"),
@@ -129,7 +132,7 @@ def accepted(signal: str, encoding: Encoding, body: bytes) -> Outcome:
         else:
             partial = message.FromString(body).partial_success
             rejected, told = int(getattr(partial, field)), partial.error_message
-        return Outcome("accepted", max(0, rejected), told)
+        return Outcome("accepted", max(0, rejected), told[:_MAX_TOLD])
     except Exception:  # noqa: BLE001 - a body in another form, as some servers send, takes nothing back
         return Outcome("accepted")
 

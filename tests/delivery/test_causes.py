@@ -98,6 +98,7 @@ def test_proxy(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: p
     assert PROXY == tell(OTLPSpanExporter("http://collector.test/v1/traces"), tmp_path, capfd)
 
 
+ASKS = "asks for a certificate (see OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE)"
 FILES = "is not asked: a file of OTEL_EXPORTER_OTLP_CERTIFICATE, _CLIENT_CERTIFICATE or _CLIENT_KEY cannot be used"
 
 
@@ -109,7 +110,8 @@ FILES = "is not asked: a file of OTEL_EXPORTER_OTLP_CERTIFICATE, _CLIENT_CERTIFI
         ({"CERTIFICATE": "authority.pem", "CLIENT_CERTIFICATE": "nowhere.pem"}, FILES),
         ({"CERTIFICATE": "authority.pem", "CLIENT_CERTIFICATE": "client.pem", "CLIENT_KEY": "server.key"}, FILES),
         ({"CERTIFICATE": "authority.pem", "CLIENT_CERTIFICATE": "authority.pem"}, FILES),
-        ({"CERTIFICATE": "authority.pem"}, "asks for a certificate (see OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE)"),
+        # In TLS 1.3 the client has begun to send when the server refuses it, and may not get to read why.
+        ({"CERTIFICATE": "authority.pem"}, f"{ASKS}|{SILENT}"),
         ({}, "has a certificate that nobody vouches for (see OTEL_EXPORTER_OTLP_CERTIFICATE)"),
     ],
 )
@@ -127,4 +129,4 @@ def test_certificates(
     with Receiver(identity=certificates.identity(asks=True)) as receiver:
         monkeypatch.setenv(f"{PREFIX}ENDPOINT", receiver.http_endpoint)
 
-        assert expected == tell(OTLPSpanExporter(), tmp_path, capfd)
+        assert tell(OTLPSpanExporter(), tmp_path, capfd) in expected.split("|")

@@ -198,8 +198,8 @@ def test_headers(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_session_headers(make_session: type[requests.Session], receiver: Receiver) -> None:
     """A token that a session's owner renews is the one that the next request has; what upstream sets itself wins."""
     session = make_session()
-    transport = connect(receiver, session=session, headers={"x-tenant": "of the exporter"})
     session.headers["X-Tenant"] = "of the session"
+    transport = connect(receiver, session=session, headers={"x-tenant": "of the exporter"})
     for token in ("first", "second"):
         session.headers["Authorization"] = f"Bearer {token}"
         assert Outcome("accepted") == transport.send(PAYLOAD, 5)

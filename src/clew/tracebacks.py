@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from types import TracebackType
 
 CAN_BE_CUT: Final = sys.version_info >= (3, 11)
 """Whether an exception goes on with the traceback that a handler gave it."""
@@ -21,17 +22,29 @@ _WRAPPING: Final = frozenset({"clew", "opentelemetry", "wrapt"})
 _COPIED: Final = ("__module__", "__name__", "__qualname__", "__doc__")
 
 
+# The slot of BaseException itself: a subclass may let none of its attributes be set, as a frozen dataclass does.
+_traceback: Final[Any] = vars(BaseException)["__traceback__"]
+
+
 def cut(error: BaseException, *, also: str = "") -> None:
     """Take the wrappers, and the functions of the module `also`, off the head of a traceback that the caller raises on.
 
     To be called where the exception is handled, before a bare `raise`. A built-in error that a wrapper itself raises
     keeps its traceback; one of a library's, in which no function is, was raised by the compiled code that it called.
+    Never raises.
     """
-    inner = error.__traceback__
+    inner: TracebackType | None = _traceback.__get__(error)
     while inner is not None and _is_wrapping(inner.tb_frame.f_globals.get("__name__"), also):
         inner = inner.tb_next
-    if inner is not None or type(error).__module__ != "builtins":
-        error.__traceback__ = inner
+    if inner is not None or _is_librarys(type(error)):
+        _traceback.__set__(error, inner)
+
+
+def _is_librarys(kind: type[BaseException]) -> bool:
+    try:
+        return kind.__module__ != "builtins"
+    except Exception:  # noqa: BLE001 - a metaclass of the program's may do anything
+        return False
 
 
 def _is_wrapping(module: object, also: str) -> bool:

@@ -7,6 +7,7 @@ import inspect
 import sqlite3
 import traceback
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -106,6 +107,26 @@ def test_an_error_of_compiled_code_is_not_the_wrappers() -> None:
     with closing(sqlite3.connect(":memory:")) as connection:
         assert [] == _functions(lambda: wrapper(partial(connection.execute, "nonsense")))
     assert ["call", "_wrapper"] == _functions(lambda: wrapper(partial(int, "one")))
+
+
+@dataclass(frozen=True)
+class FrozenError(LookupError):
+    """An exception none of whose attributes can be set."""
+
+    reason: str
+
+
+def test_an_exception_that_cannot_be_changed_is_the_programs() -> None:
+    """It goes on as it is, without the wrapper."""
+
+    def program() -> None:
+        raise FrozenError("no shelf")
+
+    wrapper = seamless(_of_upstream(_wrapper))
+    with pytest.raises(FrozenError) as caught:
+        wrapper(program)
+
+    assert ["program"] == [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)][1:]
 
 
 def test_functions_of_a_named_module_go_too() -> None:

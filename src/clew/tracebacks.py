@@ -7,6 +7,7 @@ later go on with what it left. On 3.10 the interpreter keeps a traceback of its 
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -107,4 +108,7 @@ def _like(wrapper: Callable[..., Any], function: Any) -> Callable[..., Any]:
         if hasattr(wrapper, name):
             setattr(function, name, getattr(wrapper, name))
     function.__dict__.update(getattr(wrapper, "__dict__", {}))
+    # uvicorn, for one, takes what can be called without arguments for a factory.
+    with contextlib.suppress(TypeError, ValueError):
+        function.__signature__ = inspect.signature(wrapper)
     return function  # type: ignore[no-any-return]  # the function that came in

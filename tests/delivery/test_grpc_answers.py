@@ -155,6 +155,22 @@ def test_codes_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ["busy", "refused"] == kinds
 
 
+@pytest.mark.parametrize(
+    ("variables", "kind"),
+    [
+        ({"OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"}, "refused"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_COMPRESSION": "gzip"}, "refused"),
+        ({"OTEL_EXPORTER_OTLP_LOGS_COMPRESSION": "gzip"}, "accepted"),
+    ],
+)
+def test_compression(variables: dict[str, str], kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OTEL_EXPORTER_OTLP_COMPRESSION holds, as a server that takes nothing compressed can tell."""
+    for name, text in variables.items():
+        monkeypatch.setenv(name, text)
+    with serving(lambda _body, _context: b"", ("grpc.compression_enabled_algorithms_bitset", 1)) as transport:
+        assert kind == transport.send(PAYLOAD * 10, 5).kind
+
+
 def test_unknown_service() -> None:
     """A server that takes no traces refuses them."""
     with serving(lambda _body, _context: b"") as other:

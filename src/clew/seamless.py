@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from clew.importing import when_imported
-from clew.tracebacks import CAN_BE_CUT, seamless
+from clew.tracebacks import CAN_BE_CUT, seamless, seamless_application
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,6 @@ _CALLS: Final = ("__call__", "with_call", "future", "execute", "executemany", "c
 """The methods of upstream's classes that call the program's."""
 
 _CLASSES: Final = {
-    "asgi": ("OpenTelemetryMiddleware",),
     "dbapi": ("TracedCursorProxy",),
     "grpc.grpcext._interceptor": (
         "_InterceptorUnaryUnaryMultiCallable",
@@ -55,8 +54,14 @@ def install() -> None:
         when_imported(_PREFIX + module, functools.partial(_each, names=classes, change=_with_seamless_calls))
     for module, factories in _FACTORIES.items():
         when_imported(_PREFIX + module, functools.partial(_each, names=factories, change=_seamless_made))
+    when_imported(_PREFIX + "asgi", _quiet_application)
     when_imported("aiohttp.web_app", _quiet_middlewares)
     when_imported(_PREFIX + "grpc._server", functools.partial(_each, names=("_wrap_rpc_behavior",), change=_behaving))
+
+
+def _quiet_application(module: Any) -> None:
+    owner: Any = module.OpenTelemetryMiddleware
+    owner.__call__ = seamless_application(owner.__call__)
 
 
 def _quiet_middlewares(module: Any) -> None:

@@ -67,6 +67,22 @@ def seamless(wrapper: Callable[..., Any], *, also: str = "") -> Callable[..., An
     return _like(wrapper, made)
 
 
+def seamless_application(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function like `call`, the `__call__` of an ASGI application, with its parameters.
+
+    uvicorn takes whatever can be called without arguments for a factory.
+    """
+
+    async def __call__(self: Any, scope: Any, receive: Any, send: Any) -> Any:  # noqa: N807 - it takes the place of one
+        try:
+            return await call(self, scope, receive, send)
+        except BaseException as error:
+            cut(error)
+            raise
+
+    return _like(call, __call__) if CAN_BE_CUT else call
+
+
 def seamless_iterator(iterable: Iterable[Any]) -> Iterator[Any]:
     """Return an iterator over what a wrapper yields that no traceback shows."""
     return _iterated(iterable) if CAN_BE_CUT else iter(iterable)
@@ -108,7 +124,6 @@ def _like(wrapper: Callable[..., Any], function: Any) -> Callable[..., Any]:
         if hasattr(wrapper, name):
             setattr(function, name, getattr(wrapper, name))
     function.__dict__.update(getattr(wrapper, "__dict__", {}))
-    # uvicorn, for one, takes what can be called without arguments for a factory.
     with contextlib.suppress(TypeError, ValueError):
         function.__signature__ = inspect.signature(wrapper)
     return function  # type: ignore[no-any-return]  # the function that came in

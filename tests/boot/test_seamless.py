@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from clew.tracebacks import CAN_BE_CUT, seamless, seamless_iterator
+from clew.tracebacks import CAN_BE_CUT, seamless, seamless_application, seamless_iterator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,6 +68,23 @@ def test_a_coroutine_function_is_not_shown() -> None:
 
     assert inspect.iscoroutinefunction(made)
     assert ["program", "_fail"] == _functions(lambda: asyncio.run(program()))[-2:]
+
+
+def test_an_application_asks_for_its_arguments() -> None:
+    """An ASGI application is called with three; with none it fails at once, so that nobody takes it for a factory."""
+
+    class Application:
+        async def __call__(self, scope: object, receive: object, send: object) -> None:
+            _fail()
+
+    kind: Any = Application
+    kind.__call__ = seamless_application(kind.__call__)
+    made: Any = Application()
+
+    assert inspect.iscoroutinefunction(made.__call__)
+    with pytest.raises(TypeError, match="missing 3 required positional arguments"):
+        made()
+    assert "_fail" == _functions(lambda: asyncio.run(made(None, None, None)))[-1]
 
 
 def test_an_iterator_is_not_shown() -> None:

@@ -67,6 +67,17 @@ class TestCallTimer:
 
         assert timer.total_s() < 0.03
 
+    def test_rare_calls_stand_for_themselves(self) -> None:
+        """A pause of 20 ms, as the garbage collector's may be, is counted once where it is measured."""
+        timer = overhead.CallTimer()
+        sample = overhead._Sample(timer, burn)
+        for _ in range(100):
+            sample._add(10e-6, overhead.ONE_IN)
+        before_s = timer.total_s()
+        sample._add(0.02, overhead.ONE_IN)
+
+        assert 0.02 + 63 * 10e-6 == pytest.approx(timer.total_s() - before_s, rel=0.05)
+
     def test_function_stays(self) -> None:
         """Arguments, result, exception and metadata go through."""
         timer = overhead.CallTimer()

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -61,10 +60,3 @@ def ask(port: str, *paths: str) -> None:
     for path in paths:
         with contextlib.suppress(urllib.error.HTTPError, ConnectionError):
             urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30).close()
-
-
-def without_wrappers(text: str) -> str:
-    """Return a text without the frames of instrumentation on Python 3.10, which no wrapper can take off there."""
-    if sys.version_info >= (3, 11):
-        return text
-    return re.sub(r' +File "[^"]*/(?:opentelemetry|clew|wrapt)/[^"]*", line .*\n.*\n', "", text)

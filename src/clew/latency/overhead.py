@@ -32,6 +32,12 @@ ONE_IN: Final = 64
 _MEASURED_FIRST: Final = 64
 """Calls that are all measured, for themselves: the first ones import and fill caches, and stand for no others."""
 
+_RARE: Final = 16
+"""How many times the usual time a call takes that stands for no others, such as one in which garbage is collected."""
+
+_REMEMBERED: Final = 16
+"""How many of the last measured calls the usual one is a mean of, about."""
+
 _HOOK: Final = "_clew_overhead"
 
 # Not the program's: its random numbers must be the same with us.
@@ -121,13 +127,14 @@ class CallTimer:
 class _Sample:
     """Which calls of a function are measured, and the measuring."""
 
-    __slots__ = ("_first", "_function", "_is_part", "_timer", "skip")
+    __slots__ = ("_first", "_function", "_is_part", "_timer", "_usual_s", "skip")
 
     def __init__(self, timer: CallTimer, function: Callable[..., Any], *, is_part: bool = True) -> None:
         self._timer = timer
         self._function = function
         self._is_part = is_part
         self._first = _MEASURED_FIRST
+        self._usual_s = 0.0
         self.skip = 0
         """Calls that go unmeasured until the next measured one."""
 
@@ -145,8 +152,16 @@ class _Sample:
         try:
             return self._function(*args, **kwargs)
         finally:
-            used_s = time.thread_time() - started_s
-            self._timer.add(used_s, times)
+            self._add(time.thread_time() - started_s, times)
+
+    def _add(self, used_s: float, times: int) -> None:
+        """Add a measured call: a rare one, in which Python collected garbage or imported, stands for itself alone."""
+        if times > 1 and used_s > _RARE * self._usual_s:
+            self._timer.add(used_s, 1)
+            used_s, times = self._usual_s, times - 1
+        else:
+            self._usual_s += (used_s - self._usual_s) / _REMEMBERED
+        self._timer.add(used_s, times)
 
 
 def _named_after(function: F, measured: Any) -> F:

@@ -70,7 +70,8 @@ def _quiet_middlewares(module: Any) -> None:
 
     def fix_request(application: Any) -> Any:
         made = original(application)
-        only = len(application.middlewares) == 1 and application.middlewares[0].__module__.startswith(_OURS)
+        modules = [str(getattr(middleware, "__module__", "")) for middleware in application.middlewares]
+        only = len(modules) == 1 and modules[0].startswith(_OURS)
         return seamless(made, also="aiohttp.web_middlewares") if only else made
 
     if original is not None:
@@ -99,8 +100,9 @@ def after_instrumenting(name: str) -> None:
     """Let the methods be seamless that an instrumentation has replaced."""
     module, owner, method = _PATCHED.get(name, ("", "", ""))
     found: Any = getattr(sys.modules.get(module), owner, None)
-    if found is not None and getattr(found, method).__globals__["__name__"].startswith(_PREFIX):
-        setattr(found, method, seamless(getattr(found, method)))
+    replaced: Any = getattr(found, method, None)
+    if str(getattr(replaced, "__globals__", {}).get("__name__")).startswith(_PREFIX):
+        setattr(found, method, seamless(replaced))
 
 
 class _Wrapt:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from clew.desk import terminal
-from clew.desk.waterfall import format_duration, service_colours
+from clew.desk.waterfall import format_duration, format_number, service_colours
 from otlp_lines import log, logs_line, write
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_UNITS_NS: Final = {"ns": 1, "µs": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9}
 
 
 def _on_terminal(*arguments: object, **environment: str) -> str:
@@ -66,12 +71,35 @@ def test_control_characters_are_visible() -> None:
         (12_300, "12.3 µs"),
         (4_560_000, "4.56 ms"),
         (1_230_000_000, "1.23 s"),
+        (999_499, "999 µs"),
+        (999_500, "1 ms"),
+        (999_999_999, "1 s"),
+        (59_940_000_000, "59.9 s"),
+        (59_999_999_999, "1 min 0 s"),
         (200_000_000_000, "3 min 20 s"),
     ],
 )
 def test_durations(duration_ns: int, text: str) -> None:
     """A duration is written in the unit that suits it."""
     assert text == format_duration(duration_ns)
+
+
+@given(duration_ns=st.integers(0, 10**16))
+def test_durations_are_told_to_three_digits(duration_ns: int) -> None:
+    """Read back, a duration is what it was to half of its third digit, or of a second."""
+    text = format_duration(duration_ns)
+
+    assert re.fullmatch(r"\d{1,3} ns|\d{1,3}(\.\d{1,2})? (µs|ms|s)|\d+ min [1-5]?\d s", text)
+    numbers = zip(text.split()[::2], text.split()[1::2], strict=True)
+    assert duration_ns == pytest.approx(sum(float(number) * _UNITS_NS[unit] for number, unit in numbers), rel=0.0051)
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0.0125, "0.0125"), (1.9, "1.9"), (999.4, "999"), (999.5, "1,000"), (12345.6, "12,346")]
+)
+def test_numbers(number: float, text: str) -> None:
+    """A number is written without an exponent, however large."""
+    assert text == format_number(number)
 
 
 def test_services_have_different_colours() -> None:

@@ -54,14 +54,19 @@ def waterfall(
 
 def format_duration(duration_ns: float) -> str:
     """Write a duration in the unit that suits it: `830 ns`, `12.3 µs`, `4.56 ms`, `1.23 s`, `3 min 20 s`."""
-    for bound, unit, per in ((1_000, "ns", 1), (1_000_000, "µs", 1_000), (1_000_000_000, "ms", 1_000_000)):
-        if duration_ns < bound:
-            return f"{duration_ns / per:.3g} {unit}" if per > 1 else f"{duration_ns:.0f} {unit}"
+    for limit, unit, per in ((999.5, "ns", 1), (999_500, "µs", 1_000), (999_500_000, "ms", 1_000_000)):
+        if duration_ns < limit:
+            return f"{format_number(duration_ns / per) if per > 1 else f'{duration_ns:.0f}'} {unit}"
     seconds = duration_ns / 1_000_000_000
-    if seconds < 60:  # noqa: PLR2004 - a minute
-        return f"{seconds:.3g} s"
+    if seconds < 59.95:  # noqa: PLR2004 - what three digits do not round to a minute
+        return f"{format_number(seconds)} s"
     minutes, seconds = divmod(round(seconds), 60)
     return f"{minutes} min {seconds} s"
+
+
+def format_number(number: float) -> str:
+    """Write a number with three digits that count, never with an exponent: `0.0125`, `1.9`, `190`, `12,346`."""
+    return f"{number:.3g}" if number < 999.5 else f"{number:,.0f}"  # noqa: PLR2004 - what three digits round to 1000
 
 
 def service_colour(service: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from clew.desk.waterfall import format_duration
+from clew.desk.waterfall import format_duration, format_number
 from clew.files.reader.timestamps import format_timestamp
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def _throughput(periods: tuple[Period, ...]) -> Chart:
 
 def _throughput_row(period: Period) -> tuple[str, ...]:
     latency = period.latency
-    rate = f"{period.throughput_per_s:.3g}"
+    rate = format_number(period.throughput_per_s)
     return (_clock(period.start_ns), f"{latency.count:,}", rate, f"{latency.errors:,}", f"{latency.error_rate:.2%}")
 
 

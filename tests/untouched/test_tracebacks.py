@@ -221,7 +221,8 @@ def _shown(folder: Path, *launcher: str) -> str:
     done = subprocess.run(
         [*launcher, str(BIN / "python"), "clients.py"],
         cwd=folder,
-        env={**clean_environment(folder), **FILES},
+        # Below Python gRPC logs now and then what its connections do, with and without Clew.
+        env={**clean_environment(folder), **FILES, "GRPC_VERBOSITY": "NONE"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -246,7 +246,7 @@ def _install_correlation(resolved: Settings) -> None:
     from clew.logs import access  # noqa: PLC0415
 
     tracing.install(resolved)
-    tracing.unrecorded_requests.append(access.remember)
+    tracing.started_requests.append(access.remember)
     access.install()
     propagation.install(resolved)
     responses.install(resolved)

@@ -165,8 +165,9 @@ def test_open_request_lends_its_ids() -> None:
     provider.add_span_processor(access.AccessSpanProcessor())
     span = provider.get_tracer("test").start_span("server", kind=SpanKind.SERVER)
     context = span.get_span_context()
+    access.remember(CurrentIds(context.trace_id, context.span_id, 1, "one"), span)
 
-    assert (context.trace_id, context.span_id) == access.recall("app")[:2]
+    assert (context.trace_id, context.span_id, 1, "one") == access.recall("app")
     assert access.recall("app", CurrentIds(0, 0, 0, "job-42")) is None
     span.end()
     assert access.recall("app") is None

@@ -8,7 +8,7 @@ the process, where the one who started this process handed one on.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from opentelemetry.context import Context, attach, create_key, get_current, set_value
 from opentelemetry.trace import INVALID_SPAN, get_current_span, set_span_in_context
@@ -25,6 +25,7 @@ from clew.correlation.origin import (
     with_baggage,
     with_origin,
 )
+from clew.current import current_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +83,7 @@ def current_ids() -> CurrentIds:
 
     Never raises. Inside `bind` and outside any span there is a correlation ID and no trace ID.
     """
-    return ids_in(get_current())
+    return ids_in(current_context())
 
 
 def ids_in(context: Context) -> CurrentIds:
@@ -166,6 +167,14 @@ def mark(span: Span, correlation_id: str) -> None:
     """Leave `correlation_id` on `span`, so that whoever holds the span knows it: children, log records, responses."""
     if span is not INVALID_SPAN:
         setattr(span, MARK, correlation_id)
+
+
+def mark_ids(span: Any, correlation_id: str) -> CurrentIds:
+    """Leave on a marked span, and return, the IDs that log records made in it carry."""
+    trace_id, span_id, _, flags, _, _ = span.get_span_context()
+    found: CurrentIds = tuple.__new__(CurrentIds, (trace_id, span_id, flags, correlation_id))
+    setattr(span, _IDS, found)
+    return found
 
 
 def correlation_id_in(context: Context) -> str | None:

@@ -47,11 +47,12 @@ class _State:
     """What `configure` set for the whole process."""
 
     settings: settings.Settings | None = None
+    makes_ids: bool | None = None
 
 
 def configure(resolved: settings.Settings | None) -> None:
     """Use these settings for every ID from now on; without them the environment is read at the first use."""
-    _State.settings = resolved
+    _State.settings, _State.makes_ids = resolved, None
 
 
 def resolved_settings() -> settings.Settings:
@@ -123,8 +124,10 @@ def new_origin(trace_id: int = 0) -> Origin:
 
 def makes_ids() -> bool:
     """Return whether even a random trace ID has to follow from a correlation ID: there is a key to derive it by."""
-    chosen = resolved_settings()
-    return chosen.correlation_key is not None and chosen.correlation_mode == "trace"
+    if _State.makes_ids is None:
+        chosen = resolved_settings()
+        _State.makes_ids = chosen.correlation_key is not None and chosen.correlation_mode == "trace"
+    return _State.makes_ids
 
 
 def _origin(correlation_id: str, trace_id: int, *, is_random: bool) -> Origin:

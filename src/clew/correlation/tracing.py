@@ -11,14 +11,15 @@ import functools
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from opentelemetry.context import Context, get_current
+from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Tracer
 from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 from opentelemetry.trace import SpanKind, get_current_span
 
 from clew import diagnostics
-from clew.correlation import command_spans
-from clew.correlation.context import MARK, SPAN_KEY, correlation_id_in, mark, process_context
+from clew.bounded import attributes_of
+from clew.correlation import command_spans, sdk_spans
+from clew.correlation.context import MARK, SPAN_KEY, correlation_id_in, mark, mark_ids, process_context
 from clew.correlation.ids import new_span_id, new_trace_id, reshape, trace_id_hex
 from clew.correlation.origin import (
     CurrentIds,
@@ -29,6 +30,7 @@ from clew.correlation.origin import (
     origin_for,
     origin_in,
 )
+from clew.current import current_context
 from clew.schema import CORRELATION_ID
 
 if TYPE_CHECKING:
@@ -40,9 +42,6 @@ if TYPE_CHECKING:
 
 _HOOK: Final = "_clew_hook"
 """The attribute by which `install` knows its own hook."""
-
-_REQUESTS: Final = frozenset({SpanKind.SERVER, SpanKind.CONSUMER})
-"""Kinds whose root spans begin a request of their own, whatever the process was started in."""
 
 
 class _Root:
@@ -60,12 +59,13 @@ class _Root:
         return trace_id
 
 
-_Start: TypeAlias = "tuple[Context | None, str, _Root | None]"
-"""How one span is to start: its context, its correlation ID, its trace ID if it is a root. A plain tuple, for speed."""
+_Start: TypeAlias = "tuple[Context | None, str, int | None, bool]"
+"""How one span is to start: its context, its correlation ID, the trace ID if it is a root (0 leaves it to the
+generator), and whether that may carry the W3C random flag. A plain tuple, for speed."""
 
 
-unrecorded_requests: Final[list[Callable[[CurrentIds], object]]] = []
-"""Who is told of each request whose server span is not recorded; must be quick and not raise."""
+started_requests: Final[list[Callable[[CurrentIds, Span | None], object]]] = []
+"""Who is told of each server span that was started, None where it is not recorded; must be quick and not raise."""
 
 _root: ContextVar[_Root | None] = ContextVar("clew_root", default=None)
 
@@ -81,8 +81,12 @@ class CorrelationIdGenerator(IdGenerator):
         """Take over from `inner`."""
         is_default = type(inner) is RandomIdGenerator
         self.inner = inner
-        self._new_trace_id: Callable[[], int] = new_trace_id if is_default else inner.generate_trace_id
+        self.new_trace_id: Callable[[], int] = new_trace_id if is_default else self._reshaped
+        """Return a new trace ID, whatever root span is being started."""
         self._new_span_id: Callable[[], int] = new_span_id if is_default else inner.generate_span_id
+
+    def _reshaped(self) -> int:
+        return reshape(self.inner.generate_trace_id())
 
     def generate_span_id(self) -> int:
         """Return a new span ID."""
@@ -91,7 +95,7 @@ class CorrelationIdGenerator(IdGenerator):
     def generate_trace_id(self) -> int:
         """Return the trace ID that the root span being started is to take, or a new one."""
         root = _root.get()
-        return (root.take() if root is not None else 0) or reshape(self._new_trace_id())
+        return (root.take() if root is not None else 0) or self.new_trace_id()
 
     def is_trace_id_random(self) -> bool:
         """Return False for a trace ID that follows from a correlation ID: who sends the ID may have chosen it."""
@@ -102,6 +106,7 @@ class CorrelationIdGenerator(IdGenerator):
 def install(settings: Settings) -> None:
     """Hook the SDK's tracer. Idempotent; every tracer follows, old and new."""
     configure(settings)
+    sdk_spans.install()
     if not _is_installed():
         Tracer.start_span = _hook(Tracer.start_span)  # type: ignore[method-assign]  # the SDK has no place for this
     command_spans.install()
@@ -109,6 +114,7 @@ def install(settings: Settings) -> None:
 
 def uninstall() -> None:
     """Take the hook away, unless someone has hooked over it."""
+    sdk_spans.uninstall()
     if _is_installed():
         Tracer.start_span = Tracer.start_span.__wrapped__  # type: ignore[attr-defined, method-assign]  # ours has one
 
@@ -119,6 +125,7 @@ def _is_installed() -> bool:
 
 def _hook(original: Callable[..., Span]) -> Callable[..., Span]:
     """Make the hook over `original`; whatever goes wrong in ours, the span starts as it would without."""
+    quick = sdk_spans.start_span if sdk_spans.is_known(original) else None
 
     @functools.wraps(original)
     def start_span(  # noqa: PLR0913, PLR0917 - upstream's signature
@@ -135,21 +142,22 @@ def _hook(original: Callable[..., Span]) -> Callable[..., Span]:
     ) -> Span:
         rest = (links, start_time, record_exception, set_status_on_exception)
         try:
-            start = _plan(self, context, kind)
-            first = {CORRELATION_ID: start[1]}
+            context_of_it, correlation_id, trace_id, is_random = _plan(self, context, kind)
+            first = {CORRELATION_ID: correlation_id}
             merged = {**first, **attributes} if attributes else first
         except Exception as error:  # noqa: BLE001 - the application's span starts in any case
             _tell(error)
             return original(self, name, context, kind, attributes, *rest, **more)
-        if start[2] is None:
-            span = original(self, name, start[0], kind, merged, *rest, **more)
-        else:
-            token = _root.set(start[2])
+        span = None
+        if quick is not None and not more:
+            span = quick(self, name, context_of_it, kind, merged, rest, trace_id, is_random)
+        if span is None:
+            token = _root.set(None if trace_id is None else _Root(trace_id, is_random))
             try:
-                span = original(self, name, start[0], kind, merged, *rest, **more)
+                span = original(self, name, context_of_it, kind, merged, *rest, **more)
             finally:
                 _root.reset(token)
-        _finish(span, start[1], kind)
+        _finish(span, correlation_id, kind)
         return span
 
     setattr(start_span, _HOOK, True)
@@ -160,62 +168,59 @@ def _plan(tracer: Tracer, context: Context | None, kind: SpanKind) -> _Start:
     """Decide how a span that is asked for in `context` starts."""
     if type(tracer.id_generator) is not CorrelationIdGenerator:
         tracer.id_generator = CorrelationIdGenerator(tracer.id_generator)
-    here = get_current() if context is None else context
-    if not here and (kind in _REQUESTS or context is not None or process_context() is None):
+    here = current_context() if context is None else context
+    begins_request = kind is SpanKind.SERVER or kind is SpanKind.CONSUMER
+    if not here and (begins_request or context is not None or process_context() is None):
         return _plan_unasked(tracer, context)
-    if kind in _REQUESTS:
+    if begins_request:
+        # Kinds whose root spans begin a request of their own, whatever the process was started in.
         outside = command_spans.without_command(here)
         if outside is not here:
             context = here = outside
     inherited: str | None = getattr(here.get(SPAN_KEY), MARK, None)
     if inherited is not None:
-        return context, inherited, None
+        return context, inherited, None, True
     parent = get_current_span(here).get_span_context()
     if parent.is_valid:
-        return context, correlation_id_in(here) or trace_id_hex(parent.trace_id), None
-    return _plan_root(tracer, context, here, kind)
+        return context, correlation_id_in(here) or trace_id_hex(parent.trace_id), None, True
+    return _plan_root(tracer, context, here, begins_request=begins_request)
 
 
-def _plan_unasked(tracer: Tracer, context: Context | None) -> _Start:
+def _plan_unasked(tracer: Any, context: Context | None) -> _Start:
     """Decide how a span starts where nothing came in and nothing is current: what `_plan_root` comes to, at once."""
-    trace_id = tracer.id_generator.generate_trace_id()
+    trace_id = tracer.id_generator.new_trace_id()
     if makes_ids():
         origin = new_origin(trace_id)
-        return context, origin.correlation_id, _Root(origin.trace_id, origin.is_random)
-    return context, trace_id_hex(trace_id), _Root(trace_id, is_random=True)
+        return context, origin.correlation_id, origin.trace_id, origin.is_random
+    return context, f"{trace_id:032x}", trace_id, True
 
 
-def _plan_root(tracer: Tracer, context: Context | None, here: Context, kind: SpanKind) -> _Start:
+def _plan_root(tracer: Any, context: Context | None, here: Context, *, begins_request: bool) -> _Start:
     """Decide how a span without a parent starts."""
     origin = origin_in(here)
-    if origin is None and context is None and kind not in _REQUESTS:
+    if origin is None and context is None and not begins_request:
         started_in = process_context()
         if started_in is not None:
             return _plan(tracer, Context({**here, **started_in}), SpanKind.SERVER)
     if origin is None:
         found = baggage_correlation_id(here)
-        origin = origin_for(found) if found else new_origin(tracer.id_generator.generate_trace_id())
-    return context, origin.correlation_id, _Root(origin.trace_id, origin.is_random)
+        origin = origin_for(found) if found else new_origin(tracer.id_generator.new_trace_id())
+    return context, origin.correlation_id, origin.trace_id, origin.is_random
 
 
 def _finish(span: Span, correlation_id: str, kind: SpanKind) -> None:
     """Leave the ID on the span, and in its attributes where a sampler has dropped those given at the start."""
     try:
         mark(span, correlation_id)
-        if not span.is_recording():
-            _tell_unrecorded(span, correlation_id, kind)
-        elif CORRELATION_ID not in span.attributes:  # type: ignore[attr-defined]  # the SDK's spans have them
+        is_recorded = span.is_recording()
+        if is_recorded and CORRELATION_ID not in attributes_of(span):
             span.set_attribute(CORRELATION_ID, correlation_id)
+        if kind is SpanKind.SERVER:
+            ids = mark_ids(span, correlation_id)
+            for watch in started_requests:
+                watch(ids, span if is_recorded else None)
     except Exception as error:  # noqa: BLE001 - the span has started; it is the application's
         _tell(error)
-
-
-def _tell_unrecorded(span: Span, correlation_id: str, kind: SpanKind) -> None:
-    """Tell of a request that no span processor will hear of."""
-    if kind is SpanKind.SERVER:
-        context = span.get_span_context()
-        for watch in unrecorded_requests:
-            watch(CurrentIds(context.trace_id, context.span_id, context.trace_flags, correlation_id))
 
 
 def _tell(error: Exception) -> None:

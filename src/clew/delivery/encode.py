@@ -34,7 +34,7 @@ def encode(signal: str, encoding: Encoding, items: Sequence[Any], redact: Redact
     """Encode the items of one batch.
 
     Args:
-        signal: logs takes LogEntry, traces ReadableSpan, metrics one MetricsData.
+        signal: logs takes LogEntry, traces ReadableSpan or what `sdk.read_span` made of it, metrics one MetricsData.
         encoding: protobuf, or json for one line with its newline.
         items: The batch.
         redact: What takes secrets out.

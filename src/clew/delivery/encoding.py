@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.sdk.resources import Resource
 
+from clew.bounded import items_of
 from clew.delivery.attributes import LogAttributes, PairCache, Redactor
-from clew.delivery.sdk import items_of, read_span
+from clew.delivery.sdk import read_span
 from clew.entry import Scope
 
 if TYPE_CHECKING:
@@ -102,8 +103,10 @@ class Encoder(ABC):
         payload = self.request("logs", {self._resource(resource): scopes} if scopes else {})
         return Encoded(payload, len(entries) - rejected, rejected)
 
-    def encode_spans(self, spans: Sequence[ReadableSpan], resource: Resource | None = None) -> Encoded:
-        """Encode spans; `resource` stands for all of them, None takes each span's own."""
+    def encode_spans(
+        self, spans: Sequence[ReadableSpan | tuple[Any, ...]], resource: Resource | None = None
+    ) -> Encoded:
+        """Encode spans, or the fields of them; `resource` stands for all of them, None takes each span's own."""
         write, rejected = self.span, 0
         groups: dict[bytes, dict[bytes, list[bytes]]] = {}
         group: list[bytes] = []
@@ -111,7 +114,7 @@ class Encoder(ABC):
         last_scope: object = self
         for span in spans:
             try:
-                fields = read_span(span)
+                fields = span if isinstance(span, tuple) else read_span(span)
                 record = write(fields)
                 of_resource, of_scope = fields[-2:]
                 if of_resource is not last_resource or of_scope is not last_scope:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from clew.bounded import items_of
 from clew.delivery import value as values
 from clew.delivery.encoding import MAX_NAMES, Encoded, Encoder, count_points, encode_message
-from clew.delivery.sdk import dropped_of, items_of
+from clew.delivery.sdk import dropped_of
 from clew.delivery.transcode import line_from_message
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def encode_logs(entries: Sequence[LogEntry], resource: Resource, *, redact: Reda
 
 
 def encode_spans(
-    spans: Sequence[ReadableSpan], resource: Resource | None = None, *, redact: Redactor | None = None
+    spans: Sequence[ReadableSpan | tuple[Any, ...]], resource: Resource | None = None, *, redact: Redactor | None = None
 ) -> Encoded:
     """Encode spans as one line; without `resource`, each under its own."""
     return _encoder(redact).encode_spans(spans, resource)

@@ -111,8 +111,8 @@ class Delivery:
             return
         lane.queue.append(entry)
 
-    def put_span(self, span: ReadableSpan) -> None:
-        """Queue an ended span. Never blocks."""
+    def put_span(self, span: ReadableSpan | tuple[Any, ...]) -> None:
+        """Queue an ended span, or the fields of one. Never blocks."""
         lane = self._spans
         if len(lane.queue) >= lane.attention and not self._attend(lane, span):
             return

@@ -10,9 +10,10 @@ import functools
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
+from clew.bounded import items_of
 from clew.delivery import wire
 from clew.delivery.encoding import MAX_NAMES, Encoded, Encoder, count_points, encode_message
-from clew.delivery.sdk import dropped_of, items_of
+from clew.delivery.sdk import dropped_of
 from clew.delivery.value import utf8
 from clew.delivery.wire import SHORT, any_value, sized, string, varint
 
@@ -54,7 +55,7 @@ def encode_logs(entries: Sequence[LogEntry], resource: Resource, *, redact: Reda
 
 
 def encode_spans(
-    spans: Sequence[ReadableSpan], resource: Resource | None = None, *, redact: Redactor | None = None
+    spans: Sequence[ReadableSpan | tuple[Any, ...]], resource: Resource | None = None, *, redact: Redactor | None = None
 ) -> Encoded:
     """Encode spans as an ExportTraceServiceRequest; without `resource`, each under its own."""
     return _encoder(redact).encode_spans(spans, resource)

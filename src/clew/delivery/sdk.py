@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import SpanContext
 
+from clew.bounded import items_of
 from clew.delivery.value import detached
 from clew.entry import LogEntry, Scope
 
@@ -27,15 +28,6 @@ if TYPE_CHECKING:
 
 _MAX_SCOPES: Final = 256
 _bounded_list: Any = BoundedList
-_NOTHING: Final[dict[str, Any]] = {}
-
-
-def items_of(attributes: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """Return the dict inside the SDK's bounded attributes: their own iteration calls Python code for each key."""
-    if not attributes:
-        return _NOTHING
-    inner = getattr(attributes, "_dict", None)
-    return inner if isinstance(inner, dict) else attributes
 
 
 def dropped_of(bounded: object) -> int:
@@ -86,9 +78,9 @@ def _read_private(span: Any) -> tuple[Any, ...]:
         span._end_time or 0,
         attributes._dict if attributes.__class__ is BoundedAttributes else items_of(attributes),
         attributes.dropped if attributes.__class__ is BoundedAttributes else dropped_of(attributes),
-        events._dq if events.__class__ is _bounded_list else events,
+        events._dq or () if events.__class__ is _bounded_list else events,
         events.dropped if events.__class__ is _bounded_list else 0,
-        links._dq if links.__class__ is _bounded_list else links,
+        links._dq or () if links.__class__ is _bounded_list else links,
         links.dropped if links.__class__ is _bounded_list else 0,
         None if status is None else status._status_code._value_,
         None if status is None else status._description,
@@ -135,6 +127,14 @@ def _choose_reader() -> Callable[[Any], tuple[Any, ...]]:
 
 read_span: Final = _choose_reader()
 """Read one span into the fields of `SpanFields`, as a bare tuple because making the named one costs as much again."""
+
+
+def fields_of(span: ReadableSpan) -> tuple[Any, ...] | ReadableSpan:
+    """Return the fields of an ended span, or one that cannot be read itself: it is counted where it is encoded."""
+    try:
+        return read_span(span)
+    except Exception:  # noqa: BLE001 - the span's end is the application's
+        return span
 
 
 _scopes: dict[int, tuple[InstrumentationScope, Scope]] = {}

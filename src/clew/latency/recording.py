@@ -2,11 +2,12 @@
 
 Upstream makes a record of each measurement, cleans its attributes, asks every reader's storage for the views of the
 instrument, and hashes the attributes for each. Where the attributes are plain and the series is there already, all of
-that finds what it found the last time: here the series is looked up by the same key and given the measurement. Whatever
-is out of the ordinary goes upstream's own way: a new series, other attributes, a view that leaves some out, an
+that finds what it found the last time: here the series are remembered with their instrument and given the measurement.
+Whatever is out of the ordinary goes upstream's own way: a new series, other attributes, a view that leaves some out, an
 instrument that is off.
 
-The private names of the SDK's metrics that this needs stand in this module only; where one is gone nothing is changed.
+The private names of the SDK's metrics that this needs stand in this module and in `clew.latency.taking` only; where one
+is gone nothing is changed.
 """
 
 from __future__ import annotations
@@ -15,20 +16,34 @@ import functools
 import os
 import random
 from time import time_ns
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from opentelemetry.context import get_current
 from opentelemetry.sdk.metrics import Counter, Histogram, UpDownCounter
 from opentelemetry.sdk.metrics._internal import _view_instrument_match
 from opentelemetry.sdk.metrics._internal.exemplar import exemplar_reservoir
 from opentelemetry.sdk.metrics._internal.measurement import Measurement
 from opentelemetry.sdk.metrics._internal.measurement_consumer import SynchronousMeasurementConsumer
 
+from clew.current import current_context
+from clew.latency import taking
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# ruff: noqa: SLF001 - see the module's docstring
+
 _HOOK: Final = "_clew_recording"
+_SERIES: Final = "_clew_series"
+"""The attribute of an instrument that holds its readers' storages and, by attributes, the series found in them."""
+
+_Series: TypeAlias = "tuple[tuple[Any, taking.Take | None], ...]"
+"""The series of one set of attributes in every view of every reader, each with its quick way to take a measurement."""
+
+_MAX_KEYS: Final = 4096
+"""Orders of attributes that are remembered for an instrument; series are fewer, by their own limit."""
+
 _PLAIN: Final = frozenset({str, int, float, bool, type(None), bytes})
+_NUMBERS: Final = frozenset({int, float})
 _METHODS: Final[tuple[tuple[type, str, bool], ...]] = (
     (Counter, "add", True),
     (UpDownCounter, "add", False),
@@ -70,10 +85,15 @@ def _quick(original: Callable[..., None], *, is_positive: bool) -> Callable[...,
 
     @functools.wraps(original)
     def record(self: Any, amount: Any, attributes: Any = None, context: Any = None, **more: Any) -> None:
-        if type(amount) in {int, float} and least <= amount < _LIMIT and type(attributes) is dict and not more:
+        if type(amount) in _NUMBERS and least <= amount < _LIMIT and type(attributes) is dict and not more:
             series = _series_of(self, attributes)
             if series is not None:
-                _give(series, self, amount, attributes, context or get_current())
+                here = context or current_context()
+                exemplars = self._measurement_consumer._sdk_config.exemplar_filter
+                if taking.is_surely_none(exemplars, here):
+                    _give(series, self, amount, attributes, here)
+                else:
+                    _offer(series, self, amount, attributes, here)
                 return
         original(self, amount, attributes, context, **more)
 
@@ -81,35 +101,72 @@ def _quick(original: Callable[..., None], *, is_positive: bool) -> Callable[...,
     return record
 
 
-def _series_of(instrument: Any, attributes: dict[Any, Any]) -> list[Any] | None:
-    """Return the series of these attributes in every view of every reader; None where one has yet to be made."""
+def _series_of(instrument: Any, attributes: dict[Any, Any]) -> _Series | None:
+    """Return the series of these attributes; None where one has yet to be made, or none must be."""
+    values = tuple(attributes.values())
+    # Types are in the key, since 1, 1.0 and True are equal.
+    key = (tuple(attributes), values, tuple(map(type, values)))
     try:
-        if not (_PLAIN.issuperset(map(type, attributes.values())) and instrument._is_enabled()):  # noqa: SLF001 - see above
-            return None
-        consumer = instrument._measurement_consumer  # noqa: SLF001 - likewise, so below
-        if type(consumer) is not SynchronousMeasurementConsumer:
-            return None
-        key = _view_instrument_match._hash_attributes(attributes)  # noqa: SLF001
-        found = []
-        for storage in consumer._reader_storages.values():  # noqa: SLF001
-            for match in storage._instrument_view_instrument_matches[instrument]:  # noqa: SLF001
-                if match._view._attribute_keys is not None:  # noqa: SLF001
-                    return None
-                found.append(match._attributes_aggregation[key])  # noqa: SLF001
+        storages = instrument._measurement_consumer._reader_storages
+        known = instrument.__dict__.get(_SERIES)
+        # A forked child has storages of its own.
+        if known is None or known[0] is not storages:
+            known = instrument.__dict__[_SERIES] = (storages, {})
+        found: _Series | None = known[1].get(key)
+        if found is None:
+            found = _find(instrument, attributes)
+            if found is not None and len(known[1]) < _MAX_KEYS:
+                known[1][key] = found
+        return found if instrument._is_enabled() else None
     except (KeyError, AttributeError, TypeError):
         return None
-    return found
 
 
-def _give(series: list[Any], instrument: Any, amount: float, attributes: dict[str, Any], context: Any) -> None:
-    """Let each series take the measurement, as an exemplar too where the filter says so."""
-    now_ns = time_ns()
-    measurement = object.__new__(Measurement)
-    # A frozen dataclass is filled through its dict; the copy is the exemplar's, which the caller must not change.
-    measurement.__dict__.update(
-        value=amount, time_unix_nano=now_ns, instrument=instrument, context=context, attributes=attributes.copy()
+def _find(instrument: Any, attributes: dict[Any, Any]) -> _Series | None:
+    consumer = instrument._measurement_consumer
+    if type(consumer) is not SynchronousMeasurementConsumer or not _PLAIN.issuperset(map(type, attributes.values())):
+        return None
+    key = _view_instrument_match._hash_attributes(attributes)
+    found = []
+    for storage in consumer._reader_storages.values():
+        for match in storage._instrument_view_instrument_matches[instrument]:
+            if match._view._attribute_keys is not None:
+                return None
+            each = match._attributes_aggregation[key]
+            found.append((each, taking.way_of(each)))
+    return tuple(found)
+
+
+def _give(series: _Series, instrument: Any, amount: float, attributes: dict[str, Any], context: Any) -> None:
+    """Let each series take a measurement that is no exemplar."""
+    for each, take in series:
+        if take is not None:
+            take(each, amount)
+        else:
+            each.aggregate(_measurement(instrument, amount, attributes, context), should_sample_exemplar=False)
+
+
+def _offer(series: _Series, instrument: Any, amount: float, attributes: dict[str, Any], context: Any) -> None:
+    """Let each series take a measurement, as an exemplar too where the filter says so."""
+    measurement = _measurement(instrument, amount, attributes, context)
+    now_ns, exemplars = measurement.time_unix_nano, instrument._measurement_consumer._sdk_config.exemplar_filter
+    is_exemplar = taking.is_surely_one(exemplars, context) or exemplars.should_sample(
+        amount, now_ns, measurement.attributes, context
     )
-    exemplars = instrument._measurement_consumer._sdk_config.exemplar_filter  # noqa: SLF001 - see above
-    is_exemplar = exemplars.should_sample(amount, now_ns, measurement.attributes, context)
-    for each in series:
-        each.aggregate(measurement, is_exemplar)
+    for each, take in series:
+        if take is None:
+            each.aggregate(measurement, is_exemplar)
+            continue
+        take(each, amount)
+        if is_exemplar:
+            taking.offer(each._reservoir, measurement)
+
+
+def _measurement(instrument: Any, amount: float, attributes: dict[str, Any], context: Any) -> Any:
+    """Make upstream's record of a measurement; the copy of the attributes is the exemplar's."""
+    measurement = object.__new__(Measurement)
+    # A frozen dataclass is filled through its dict.
+    measurement.__dict__.update(
+        value=amount, time_unix_nano=time_ns(), instrument=instrument, context=context, attributes=attributes.copy()
+    )
+    return measurement

@@ -59,32 +59,32 @@ class SpanCounts:
     """What upstream's tracers call when a span starts; one for the process."""
 
     def __init__(self) -> None:
-        self._cells: dict[tuple[str, Decision], _Cell] = {}
         self._make_cells()
         os.register_at_fork(after_in_child=self._make_cells)
 
     def _make_cells(self) -> None:
         """Start from nothing, as a forked child does: its parent's spans are its parent's."""
-        results = {
-            Decision.DROP: "DROP",
-            Decision.RECORD_ONLY: "RECORD_ONLY",
-            Decision.RECORD_AND_SAMPLE: "RECORD_AND_SAMPLE",
-        }
-        self._cells = {
-            (origin, decision): _Cell(origin, result, live=decision is not Decision.DROP)
+        none, local, remote = (
+            {
+                decision.value: _Cell(origin, decision.name, live=decision is not Decision.DROP)
+                for decision in (Decision.DROP, Decision.RECORD_ONLY, Decision.RECORD_AND_SAMPLE)
+            }
             for origin in ("none", "local", "remote")
-            for decision, result in results.items()
-        }
+        )
+        self._none, self._of_parent = none, {False: local, True: remote}
+        self._cells = [*none.values(), *local.values(), *remote.values()]
 
     def start_span(self, parent_span_context: SpanContext | None, sampling_decision: Decision) -> Callable[[], object]:
         """Count a span and return what counts its end."""
-        cell = self._cells[_origin(parent_span_context), sampling_decision]
+        of_origin = self._none if parent_span_context is None else self._of_parent[parent_span_context.is_remote]
+        # The number, since the hash of an enum's member is a function in Python.
+        cell = of_origin[sampling_decision._value_]
         cell.started.move()
         return cell.end
 
     def observe_started(self, _: CallbackOptions) -> Iterable[Observation]:
         """Return the spans started so far, by origin and result."""
-        for cell in self._cells.values():
+        for cell in self._cells:
             value = cell.started.value()
             if value:
                 yield Observation(value, {_ORIGIN: cell.origin, _RESULT: cell.result})
@@ -92,16 +92,10 @@ class SpanCounts:
     def observe_live(self, _: CallbackOptions) -> Iterable[Observation]:
         """Return the recording spans that have started and not ended, by result."""
         live: dict[str, int] = {}
-        for cell in self._cells.values():
+        for cell in self._cells:
             if cell.end is not _nothing:
                 live[cell.result] = live.get(cell.result, 0) + cell.started.value() - cell.ended.value()
         return [Observation(value, {_RESULT: result}) for result, value in live.items()]
-
-
-def _origin(parent: SpanContext | None) -> str:
-    if parent is None:
-        return "none"
-    return "remote" if parent.is_remote else "local"
 
 
 _counts: SpanCounts | None = None

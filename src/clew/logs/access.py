@@ -12,10 +12,8 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 from weakref import ref
 
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
-from opentelemetry.trace import SpanKind
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
-from clew import schema
 from clew.correlation.origin import NO_IDS, CurrentIds
 from clew.correlation.patches import Patches, guarded
 from clew.importing import when_imported
@@ -23,7 +21,7 @@ from clew.importing import when_imported
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from opentelemetry.context import Context
+    from opentelemetry.trace import Span
 
 ACCESS_LOGGERS: Final = frozenset(
     {
@@ -99,29 +97,23 @@ def _end_request(*_: object) -> None:
 
 
 class AccessSpanProcessor(SpanProcessor):
-    """Remembers the server span that was last started in this thread or task."""
+    """Takes note of the end of the request that this thread or task serves."""
 
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Remember a server span's IDs; it is the request's until its access line is written."""
-        del parent_context
-        if span.kind is not SpanKind.SERVER:
-            return
-        context = span.get_span_context()
-        attributes = span.attributes or {}
-        correlation_id = attributes.get(schema.CORRELATION_ID)
-        if context is not None:
-            found = str(correlation_id) if correlation_id is not None else None
-            remember(CurrentIds(context.trace_id, context.span_id, context.trace_flags, found), span)
+    takes_span = True
+    """`on_end` may be given the ended span itself: `correlation.sdk_spans`."""
 
     def on_end(self, span: ReadableSpan) -> None:
         """Start the time in which error lines still belong to the request."""
-        latest = _latest.get()
-        if latest is not None and span.context is not None and span.context.span_id == latest.ids.span_id:
+        latest, context = _latest.get(), span.context
+        if latest is not None and context is not None and context[1] == latest.ids[1]:
             latest.ended_s = time.monotonic()
 
 
 def remember(ids: CurrentIds, span: Span | None = None) -> None:
-    """Make `ids` those of the request that this thread or task serves; `span` is its own, where it is recorded."""
+    """Make `ids` those of the request that this thread or task serves until its access line is written.
+
+    `span` is its own, where it is recorded.
+    """
     _latest.set(_Request(ids, span))
 
 

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from clew.correlation.context import current_ids, ids_in, is_outside
 from clew.correlation.origin import NO_IDS, CurrentIds
+from clew.current import current_context
 from clew.logs import access, fields, intake, level, marking, unhandled
 from clew.logs.bridges import loguru, structlog
 from clew.logs.intake import claims, offer, refiners
 from clew.logs.marking import Captured, make_mark, marks
 from clew.logs.record import exception_of, translate
-from clew.logs.suppression import SUPPRESS_KEY, current_context, suppressed, suppression
+from clew.logs.suppression import SUPPRESS_KEY, suppressed, suppression
 from clew.weaving import weave
 
 if TYPE_CHECKING:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry import context as otel_context
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 suppression: Final[ContextVar[bool]] = ContextVar("clew_logs_suppressed", default=False)
 """Whether log calls of this context reach neither handlers nor capture.
@@ -26,16 +26,6 @@ def suppressed() -> Iterator[None]:
     finally:
         suppression.reset(token)
 
-
-def _context_reader() -> Callable[[], Any]:
-    """Return the quickest way to the current OpenTelemetry context: upstream's own variable if it still has one."""
-    runtime = getattr(otel_context, "_RUNTIME_CONTEXT", None)
-    variable = getattr(runtime, "_current_context", None)
-    return variable.get if isinstance(variable, ContextVar) else otel_context.get_current
-
-
-current_context: Final = _context_reader()
-"""Return the current OpenTelemetry context."""
 
 SUPPRESS_KEY: Final = getattr(otel_context, "_SUPPRESS_INSTRUMENTATION_KEY", "suppress_instrumentation")
 """What is true in the context of telemetry's own work, such as that of upstream's exporters."""

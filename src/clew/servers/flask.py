@@ -8,10 +8,13 @@ are asked for, and where a release has other functions.
 
 from __future__ import annotations
 
+from contextvars import ContextVar
+from functools import partial
 from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any, Final
+from weakref import ref
 
-from opentelemetry.context import Context, attach, get_current
+from opentelemetry.context import Context
 from opentelemetry.instrumentation._semconv import _StabilityMode
 from opentelemetry.instrumentation.wsgi import (
     add_response_attributes,
@@ -21,9 +24,11 @@ from opentelemetry.instrumentation.wsgi import (
 from opentelemetry.trace import INVALID_SPAN, SpanKind, Status, StatusCode, set_span_in_context
 
 from clew import diagnostics
+from clew.bounded import attributes_of
 from clew.correlation.command_spans import without_command
 from clew.correlation.context import SPAN_KEY
 from clew.correlation.responses import ClewResponsePropagator
+from clew.current import current_context, make_current
 from clew.latency import overhead
 from clew.servers.wsgi_attributes import (
     active_attributes,
@@ -48,7 +53,7 @@ _COMMENTER_KEY: Final = "SQLCOMMENTER_ORM_TAGS_AND_VALUES"
 _FACTORIES: Final = ("_rewrapped_app", "_wrapped_before_request", "_wrapped_teardown_request")
 _NEEDED: Final = (
     *_FACTORIES,
-    *("_ENVIRON_SPAN_KEY", "_ENVIRON_STARTTIME_KEY", "_request_ctx_ref"),
+    *("_ENVIRON_SPAN_KEY", "_ENVIRON_STARTTIME_KEY"),
     *("flask", "flask_version", "get_global_response_propagator"),
 )
 """What is used of upstream's module."""
@@ -56,10 +61,24 @@ _NEEDED: Final = (
 
 def install(module: Any) -> None:
     """Put these functions in the place of those of `module`, upstream's instrumentation of Flask."""
-    if all(hasattr(module, name) for name in _NEEDED):
+    if all(hasattr(module, name) for name in _NEEDED) and hasattr(module.flask.globals, "request_ctx"):
         telemetry = _Telemetry(module)
         for name in _FACTORIES:
             setattr(module, name, getattr(telemetry, name.removeprefix("_")))
+
+
+def _reader(flask_globals: Any) -> Callable[[], Any]:
+    """Return what returns Flask's context of the current request, or None outside one."""
+    variable = getattr(flask_globals, "_cv_request", None)
+    if isinstance(variable, ContextVar):
+        return partial(variable.get, None)
+    proxy = flask_globals.request_ctx
+
+    def current() -> Any:
+        here = proxy._get_current_object() if proxy else None  # noqa: SLF001 - werkzeug's documented way
+        return here if getattr(here, "has_request", True) else None
+
+    return current
 
 
 class _Request:
@@ -93,7 +112,7 @@ class _Telemetry:
     def __init__(self, module: Any) -> None:
         self._module = module
         self._upstream = [getattr(module, name) for name in _FACTORIES]
-        self._flask = module.flask
+        self._current = _reader(module.flask.globals)
 
     def rewrapped_app(
         self,
@@ -119,7 +138,7 @@ class _Telemetry:
                 )
             )
         instruments = (active_requests_counter, duration_histogram_new)
-        measures = _Measures(self._module, instruments, response_hook, excluded_urls)
+        measures = _Measures(self._module, self._current, instruments, response_hook, excluded_urls)
 
         @seamless
         def wrapped_app(environ: WSGIEnvironment, start_response: Callable[..., Any]) -> Any:
@@ -157,19 +176,19 @@ class _Telemetry:
             )
             return made
         commenter = _Commenter(self._module.flask_version, commenter_options) if enable_commenter else None
-        spans = _Spans(self._module, tracer, excluded_urls, request_hook, commenter)
-        return lambda: spans.begin(self._flask.request._get_current_object())  # noqa: SLF001 - werkzeug's documented way
+        spans, current = _Spans(self._module, tracer, excluded_urls, request_hook, commenter), self._current
+        return lambda: spans.begin(current())
 
     def wrapped_teardown_request(self, excluded_urls: Any = None) -> Callable[[BaseException | None], None]:
         """Return the function that ends a request's span."""
-        upstream = self._upstream[2](excluded_urls)
-        reference_of = self._module._request_ctx_ref  # noqa: SLF001 - see the module's docstring
+        upstream, current = self._upstream[2](excluded_urls), self._current
 
         def teardown_request(error: BaseException | None) -> None:
-            request = self._flask.request.environ.get(_KEY)
+            here = current()
+            request = here.request.environ.get(_KEY)
             if not isinstance(request, _Request):
                 upstream(error)
-            elif request.reference is not None and request.reference == reference_of():
+            elif request.reference is not None and request.reference() is here:
                 _end_span(request, error)
 
         return teardown_request
@@ -178,8 +197,15 @@ class _Telemetry:
 class _Measures:
     """Counts and times the requests of one application, and tells of their responses. Nothing here raises."""
 
-    def __init__(self, module: Any, instruments: tuple[Any, Any], response_hook: Any, excluded_urls: Any) -> None:
-        self._module = module
+    def __init__(
+        self,
+        module: Any,
+        current: Callable[[], Any],
+        instruments: tuple[Any, Any],
+        response_hook: Any,
+        excluded_urls: Any,
+    ) -> None:
+        self._module, self._current = module, current
         self._counter, self._histogram = instruments
         self._response_hook, self._excluded_urls = response_hook, excluded_urls
         self._span_key, self._start_key = module._ENVIRON_SPAN_KEY, module._ENVIRON_STARTTIME_KEY  # noqa: SLF001 - likewise
@@ -206,14 +232,11 @@ class _Measures:
             _report(error)
 
     def _respond(self, request: _Request, status: str, headers: list[tuple[str, str]]) -> None:
-        current = self._module.flask.request
-        if not current:
+        here = self._current()
+        if here is None or (self._excluded_urls is not None and self._excluded_urls.url_disabled(here.request.url)):
             request.is_traced = False
             return
-        if self._excluded_urls is not None and self._excluded_urls.url_disabled(current.url):
-            request.is_traced = False
-            return
-        request.route = current.url_rule
+        request.route = here.request.url_rule
         span = request.span
         self._add_ids(headers, span)
         if span is not None and not tell_response(span, status, request.attributes):
@@ -245,10 +268,17 @@ class _Measures:
             attributes = duration_attributes(request.attributes)
             if request.route:
                 attributes["http.route"] = str(request.route)
-            context = set_span_in_context(environ.get(self._span_key) or INVALID_SPAN)
-            self._histogram.record(max(perf_counter() - request.started_s, 0.0), attributes, context=context)
+            took_s = max(perf_counter() - request.started_s, 0.0)
+            self._histogram.record(took_s, attributes, self._context_of(request, environ))
         except Exception as error:  # noqa: BLE001 - promise: the application's response goes out
             _report(error)
+
+    def _context_of(self, request: _Request, environ: WSGIEnvironment) -> Context:
+        """Return a Context with the request's span, for the exemplar."""
+        span = environ.get(self._span_key)
+        if span is request.span and span is not None:
+            return request.context
+        return set_span_in_context(span or INVALID_SPAN)
 
 
 class _Commenter:
@@ -259,13 +289,14 @@ class _Commenter:
         self._fixed = {"framework": f"flask:{version}"} if wanted.get("framework", True) else {}
         self._controller, self._route = wanted.get("controller", True), wanted.get("route", True)
 
-    def told_of(self, request: Any) -> dict[str, str]:
+    def told_of(self, rule: Any) -> dict[str, str]:
         """Return it for one request."""
         told = dict(self._fixed)
-        if self._controller and request.endpoint:
-            told["controller"] = request.endpoint
-        if self._route and request.url_rule and request.url_rule.rule:
-            told["route"] = request.url_rule.rule
+        if rule is not None:
+            if self._controller and rule.endpoint:
+                told["controller"] = rule.endpoint
+            if self._route and rule.rule:
+                told["route"] = rule.rule
         return told
 
 
@@ -280,27 +311,28 @@ class _Spans:
         self._span_key = module._ENVIRON_SPAN_KEY  # noqa: SLF001 - see the module's docstring
 
     @overhead.requests.measure_whole
-    def begin(self, current: Any) -> None:
-        """Start the span of Flask's request `current`, and make it the current one. Never raises."""
+    def begin(self, here: Any) -> None:
+        """Start the span of the request of Flask's context `here`, and make it the current one. Never raises."""
         try:
-            if not (self._excluded_urls and self._excluded_urls.url_disabled(current.url)):
-                self._begin(current, current.environ)
+            if not (self._excluded_urls and self._excluded_urls.url_disabled(here.request.url)):
+                self._begin(here, here.request)
         except Exception as error:  # noqa: BLE001 - promise: the application's request goes on
             _report(error)
 
-    def _begin(self, current: Any, environ: WSGIEnvironment) -> None:
+    def _begin(self, here: Any, current: Any) -> None:
+        environ, rule = current.environ, current.url_rule
         request = environ.get(_KEY)
         if not isinstance(request, _Request):
             # Flask's test_request_context runs no WSGI application.
             request = environ[_KEY] = _Request(request_attributes(environ), None)
         attributes = dict(request.attributes)
-        if current.url_rule:
-            attributes["http.route"] = current.url_rule.rule
+        if rule:
+            attributes["http.route"] = rule.rule
             method = attributes.get("http.request.method", "")
-            name = f"{'HTTP' if method == '_OTHER' else method} {current.url_rule.rule}"
+            name = f"{'HTTP' if method == '_OTHER' else method} {rule.rule}"
         else:
             name = get_default_span_name(environ)
-        request.before = get_current()
+        request.before = current_context()
         context, kind = without_command(request.before), SpanKind.INTERNAL
         if context.get(SPAN_KEY, INVALID_SPAN) is INVALID_SPAN:
             context, kind = context_of(environ), SpanKind.SERVER
@@ -311,15 +343,15 @@ class _Spans:
             self._tell(span, attributes, environ)
         changed = {**context, SPAN_KEY: span}
         if self._commenter is not None:
-            changed[_COMMENTER_KEY] = self._commenter.told_of(current)
+            changed[_COMMENTER_KEY] = self._commenter.told_of(rule)
         request.span = environ[self._span_key] = span
-        request.reference = self._module._request_ctx_ref()  # noqa: SLF001 - likewise
+        request.reference = ref(here)
         request.context = Context(changed)
-        attach(request.context)
+        make_current(request.context)
 
     def _tell(self, span: Any, attributes: dict[str, Any], environ: WSGIEnvironment) -> None:
         """Set the attributes that a sampler has dropped, and those of the headers that the user wants."""
-        if next(iter(attributes)) not in span.attributes:
+        if next(iter(attributes)) not in attributes_of(span):
             span.set_attributes(attributes)
         if span.kind is SpanKind.SERVER:
             captured = self._module.otel_wsgi.collect_custom_request_headers_attributes(environ)
@@ -342,8 +374,8 @@ def _end_span(request: _Request, error: BaseException | None) -> None:
         _report(trouble)
     finally:
         # Torn down elsewhere, as a streamed response may be, there is nothing of ours to leave.
-        if get_current() is request.context:
-            attach(request.before)
+        if current_context() is request.context:
+            make_current(request.before)
 
 
 def _report(error: Exception) -> None:

@@ -78,13 +78,19 @@ def _number(text: Any) -> int | None:
         return None
 
 
+@lru_cache(256)
+def _code_of(status: str) -> int | None:
+    return _number(status.partition(" ")[0])
+
+
+@lru_cache(64)
 def _version(protocol: str) -> str:
     return protocol[5:] if protocol[:5].upper() == "HTTP/" else protocol
 
 
 def tell_response(span: Span, status: str, attributes: dict[str, Any]) -> bool:
     """Put the status of a response on its span and into `attributes`; False where it is not an ordinary one."""
-    code = _number(status.partition(" ")[0])
+    code = _code_of(status)
     if code is None or code not in _UNFAILED:
         return False
     attributes["http.response.status_code"] = code

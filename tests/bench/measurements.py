@@ -88,15 +88,15 @@ def measure_web(variant: Variant, app: App, effort: Effort) -> Numbers:
         closed = _ask(port, "--requests", str(effort.requests))
         time.sleep(_DRAIN_S)
         used_s = cpu_s(pid) - before_s
-        at_rate = _ask(port, "--rate", "300", "--seconds", str(effort.seconds), "--connections", "16")
+        at_rate = _ask(port, "--rate", "500", "--seconds", str(effort.seconds), "--connections", "16")
         if closed["failed"] or at_rate["failed"]:
             raise RuntimeError(
                 f"{app.name} under {variant.name}: {closed['failed'] + at_rate['failed']} requests failed"
             )
         return {
             f"{app.name}: CPU per request": used_s / effort.requests * 1e6,
-            f"{app.name}: p50 at 300/s": at_rate["p50_us"],
-            f"{app.name}: p99 at 300/s": at_rate["p99_us"],
+            f"{app.name}: p50 at 500/s": at_rate["p50_us"],
+            f"{app.name}: p99 at 500/s": at_rate["p99_us"],
             f"{app.name}: memory": memory_mb(pid),
         }
 

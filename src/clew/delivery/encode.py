@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from clew.delivery.attributes import Redactor
-    from clew.delivery.encoding import Encoded
+    from clew.delivery.encoding import Encoded, Rest
     from clew.delivery.transport import Encoding
 
 _EMPTY = Resource.get_empty()
@@ -30,7 +30,9 @@ def service_name() -> str:
     return str(current_resource().attributes.get("service.name") or "")
 
 
-def encode(signal: str, encoding: Encoding, items: Sequence[Any], redact: Redactor | None) -> Encoded:
+def encode(
+    signal: str, encoding: Encoding, items: Sequence[Any], redact: Redactor | None, rest: Rest | None = None
+) -> Encoded:
     """Encode the items of one batch.
 
     Args:
@@ -38,13 +40,14 @@ def encode(signal: str, encoding: Encoding, items: Sequence[Any], redact: Redact
         encoding: protobuf, or json for one line with its newline.
         items: The batch.
         redact: What takes secrets out.
+        rest: Called after each slice of the batch, to let other threads run.
     """
     codec: Any = protobuf if encoding == "protobuf" else json
     encoded: Encoded
     if signal == "logs":
-        encoded = codec.encode_logs(items, current_resource(), redact=redact)
+        encoded = codec.encode_logs(items, current_resource(), redact=redact, rest=rest)
     elif signal == "traces":
-        encoded = codec.encode_spans(items, redact=redact)
+        encoded = codec.encode_spans(items, redact=redact, rest=rest)
     else:
         encoded = codec.encode_metrics(items[0], redact=redact)
     return encoded

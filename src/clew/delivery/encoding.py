@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from opentelemetry.sdk.resources import Resource
 
@@ -18,7 +18,7 @@ from clew.delivery.sdk import read_span
 from clew.entry import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from google.protobuf.message import Message
     from opentelemetry.sdk.metrics.export import MetricsData
@@ -27,11 +27,18 @@ if TYPE_CHECKING:
 
     from clew.entry import LogEntry
 
+T = TypeVar("T")
+Rest: TypeAlias = "Callable[[], object]"
+"""Lets other threads run."""
+
 MAX_HEADERS: Final = 256
 """Encoded resources and scopes that are remembered."""
 
 MAX_NAMES: Final = 1024
 """Encoded span names and severities that are remembered; both are meant to be few."""
+
+SLICE: Final = 64
+"""Records that are encoded between two rests, which takes less than a millisecond."""
 
 _NO_SCOPE: Final = Scope("", None, None, {})
 
@@ -84,11 +91,11 @@ class Encoder(ABC):
     def request(self, signal: str, groups: Mapping[bytes, Mapping[bytes, Sequence[bytes]]]) -> bytes:
         """Put encoded records together: by resource header, then by scope header."""
 
-    def encode_logs(self, entries: Sequence[LogEntry], resource: Resource) -> Encoded:
-        """Encode log entries, all of one resource."""
+    def encode_logs(self, entries: Sequence[LogEntry], resource: Resource, rest: Rest | None = None) -> Encoded:
+        """Encode log entries, all of one resource; `rest` is called now and then, to let other threads run."""
         log, rejected = self.log, 0
         groups: dict[str | Scope, list[bytes]] = {}
-        for entry in entries:
+        for entry in _resting(entries, rest):
             try:
                 record, scope = log(entry), entry[3]
                 group = groups.get(scope)
@@ -104,7 +111,10 @@ class Encoder(ABC):
         return Encoded(payload, len(entries) - rejected, rejected)
 
     def encode_spans(
-        self, spans: Sequence[ReadableSpan | tuple[Any, ...]], resource: Resource | None = None
+        self,
+        spans: Sequence[ReadableSpan | tuple[Any, ...]],
+        resource: Resource | None = None,
+        rest: Rest | None = None,
     ) -> Encoded:
         """Encode spans, or the fields of them; `resource` stands for all of them, None takes each span's own."""
         write, rejected = self.span, 0
@@ -112,7 +122,7 @@ class Encoder(ABC):
         group: list[bytes] = []
         last_resource: object = self
         last_scope: object = self
-        for span in spans:
+        for span in _resting(spans, rest):
             try:
                 fields = span if isinstance(span, tuple) else read_span(span)
                 record = write(fields)
@@ -153,6 +163,18 @@ class Encoder(ABC):
             self._headers.clear()
         self._headers[id(owner)] = (owner, header)
         return header
+
+
+def _resting(items: Sequence[T], rest: Rest | None) -> Iterable[T]:
+    """Return the items, with a rest after each slice of them."""
+    return items if rest is None else _sliced(items, rest)
+
+
+def _sliced(items: Sequence[T], rest: Rest) -> Iterator[T]:
+    for start in range(0, len(items), SLICE):
+        if start:
+            rest()
+        yield from items[start : start + SLICE]
 
 
 def encode_message(data: MetricsData, redact: Redactor | None) -> Message:

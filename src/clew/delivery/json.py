@@ -15,7 +15,7 @@ import orjson
 
 from clew.bounded import items_of
 from clew.delivery import value as values
-from clew.delivery.encoding import MAX_NAMES, Encoded, Encoder, count_points, encode_message
+from clew.delivery.encoding import MAX_NAMES, Encoded, Encoder, Rest, count_points, encode_message
 from clew.delivery.sdk import dropped_of
 from clew.delivery.transcode import line_from_message
 
@@ -39,16 +39,22 @@ _NAMES: Final = {
 }
 
 
-def encode_logs(entries: Sequence[LogEntry], resource: Resource, *, redact: Redactor | None = None) -> Encoded:
+def encode_logs(
+    entries: Sequence[LogEntry], resource: Resource, *, redact: Redactor | None = None, rest: Rest | None = None
+) -> Encoded:
     """Encode log entries as one line."""
-    return _encoder(redact).encode_logs(entries, resource)
+    return _encoder(redact).encode_logs(entries, resource, rest)
 
 
 def encode_spans(
-    spans: Sequence[ReadableSpan | tuple[Any, ...]], resource: Resource | None = None, *, redact: Redactor | None = None
+    spans: Sequence[ReadableSpan | tuple[Any, ...]],
+    resource: Resource | None = None,
+    *,
+    redact: Redactor | None = None,
+    rest: Rest | None = None,
 ) -> Encoded:
     """Encode spans as one line; without `resource`, each under its own."""
-    return _encoder(redact).encode_spans(spans, resource)
+    return _encoder(redact).encode_spans(spans, resource, rest)
 
 
 def encode_metrics(data: MetricsData, *, redact: Redactor | None = None) -> Encoded:

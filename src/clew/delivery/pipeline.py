@@ -16,7 +16,7 @@ from clew.delivery.encode import encode, service_name
 from clew.delivery.lanes import Lane
 from clew.delivery.routes import CollectorRoute, FileRoute, Sender, origin_of
 from clew.delivery.spool import Spool
-from clew.delivery.thread import WorkerThread
+from clew.delivery.thread import WorkerThread, rest
 from clew.delivery.worker import Worker
 from clew.files import retention
 from clew.files.segments import SegmentWriter, compress_closed
@@ -96,6 +96,7 @@ class Delivery:
             self.tallies,
             replay_bytes_per_s=self.settings.replay_bytes_per_s,
             keep_house=self._keep_house,
+            rest=rest,
         )
         self._thread = WorkerThread(self._worker.step, self._suppress)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from clew.bounded import items_of
 from clew.delivery import wire
-from clew.delivery.encoding import MAX_NAMES, Encoded, Encoder, count_points, encode_message
+from clew.delivery.encoding import MAX_NAMES, Encoded, Encoder, Rest, count_points, encode_message
 from clew.delivery.sdk import dropped_of
 from clew.delivery.value import utf8
 from clew.delivery.wire import SHORT, any_value, sized, string, varint
@@ -49,16 +49,22 @@ _LOCAL_LINK_FLAGS: Final = b"\x35" + struct.pack("<I", _HAS_IS_REMOTE)
 _REMOTE_LINK_FLAGS: Final = b"\x35" + struct.pack("<I", _HAS_IS_REMOTE | _IS_REMOTE)
 
 
-def encode_logs(entries: Sequence[LogEntry], resource: Resource, *, redact: Redactor | None = None) -> Encoded:
+def encode_logs(
+    entries: Sequence[LogEntry], resource: Resource, *, redact: Redactor | None = None, rest: Rest | None = None
+) -> Encoded:
     """Encode log entries as an ExportLogsServiceRequest."""
-    return _encoder(redact).encode_logs(entries, resource)
+    return _encoder(redact).encode_logs(entries, resource, rest)
 
 
 def encode_spans(
-    spans: Sequence[ReadableSpan | tuple[Any, ...]], resource: Resource | None = None, *, redact: Redactor | None = None
+    spans: Sequence[ReadableSpan | tuple[Any, ...]],
+    resource: Resource | None = None,
+    *,
+    redact: Redactor | None = None,
+    rest: Rest | None = None,
 ) -> Encoded:
     """Encode spans as an ExportTraceServiceRequest; without `resource`, each under its own."""
-    return _encoder(redact).encode_spans(spans, resource)
+    return _encoder(redact).encode_spans(spans, resource, rest)
 
 
 def encode_metrics(data: MetricsData, *, redact: Redactor | None = None) -> Encoded:

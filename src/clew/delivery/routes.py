@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from clew.delivery.attributes import Redactor
     from clew.delivery.breaker import Breaker
     from clew.delivery.counts import Counts
+    from clew.delivery.encoding import Rest
     from clew.delivery.spool import Claim, Spool
     from clew.delivery.transport import Outcome, Transport
     from clew.files.segments import SegmentWriter
@@ -46,12 +47,13 @@ class Route(Protocol):
 
     is_remote: bool
 
-    def deliver(self, items: Sequence[Any], deadline: float) -> int:
+    def deliver(self, items: Sequence[Any], deadline: float, rest: Rest | None = None) -> int:
         """Deliver, store or count a batch; return how many of its first items were, the others wait in memory.
 
         Args:
             items: The batch.
             deadline: Time (monotonic) after which nothing is sent any more.
+            rest: What lets other threads run, where there is time for it.
         """
 
     def store(self, items: Sequence[Any]) -> int:
@@ -126,17 +128,17 @@ class CollectorRoute:
         self._signal, self._sender, self._spool, self._counts, self._redact = signal, sender, spool, counts, redact
         self._encoding = sender.transport.encoding
 
-    def deliver(self, items: Sequence[Any], deadline: float) -> int:
+    def deliver(self, items: Sequence[Any], deadline: float, rest: Rest | None = None) -> int:
         """Send a batch, or store it while the Collector is away; what the disk does not take is the next probe."""
         if not self._sender.breaker.is_open and time.monotonic() < deadline:
-            return self._deliver(items, deadline)
+            return self._deliver(items, deadline, rest)
         stored = self.store(items)
         if stored or not self._sender.breaker.is_due or time.monotonic() >= deadline:
             return stored
-        return self._deliver(items, deadline)
+        return self._deliver(items, deadline, rest)
 
-    def _deliver(self, items: Sequence[Any], deadline: float) -> int:
-        encoded = encode(self._signal, self._encoding, items, self._redact)
+    def _deliver(self, items: Sequence[Any], deadline: float, rest: Rest | None) -> int:
+        encoded = encode(self._signal, self._encoding, items, self._redact, rest)
         outcome = self._sender.send(encoded.payload, deadline) if encoded.count else None
         if outcome is not None and outcome.kind in _AWAY:
             return self.store(items)
@@ -319,14 +321,17 @@ class FileRoute:
             self._made = self._make_writer()
         return self._made
 
-    def deliver(self, items: Sequence[Any], deadline: float) -> int:
+    def deliver(self, items: Sequence[Any], deadline: float, rest: Rest | None = None) -> int:
         """Write a batch as one line."""
         del deadline
-        return self.store(items)
+        return self._write(items, rest)
 
     def store(self, items: Sequence[Any]) -> int:
         """Write a batch, all of it or nothing."""
-        encoded = encode(self._signal, "json", items, self._redact)
+        return self._write(items, None)
+
+    def _write(self, items: Sequence[Any], rest: Rest | None) -> int:
+        encoded = encode(self._signal, "json", items, self._redact, rest)
         try:
             if encoded.count:
                 self._writer.write(encoded.payload)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from clew.delivery.counts import Counts
     from clew.delivery.durable import DurableLog
+    from clew.delivery.encoding import Rest
     from clew.delivery.lanes import Lane
 
 MAX_WAIT_S: Final = 1.0
@@ -35,6 +36,7 @@ class Worker:
         *,
         replay_bytes_per_s: int,
         keep_house: Callable[[], object],
+        rest: Rest,
     ) -> None:
         """Make a worker.
 
@@ -44,9 +46,10 @@ class Worker:
             counts: Where records that are given up are counted.
             replay_bytes_per_s: How much of the spool is sent a second.
             keep_house: Called every few seconds: closes aged files, keeps folders in bounds.
+            rest: Lets other threads run: a request that waits for the interpreter must not wait for a whole batch.
         """
         self._lanes, self._durable, self._counts = lanes, durable, counts
-        self._rate, self._keep_house = replay_bytes_per_s, keep_house
+        self._rate, self._keep_house, self._rest = replay_bytes_per_s, keep_house, rest
         self._budget, self._budget_at, self._house_at = 0.0, time.monotonic(), 0.0
         self.stopped = False
         """Set when another thread has taken over: this one must touch nothing any more."""
@@ -55,7 +58,7 @@ class Worker:
         """Deliver what is due, or with `drain` all there is; return the seconds until the next step."""
         for lane in self._lanes:
             if drain or lane.is_due(time.monotonic()):
-                self._empty(lane, deadline)
+                self._empty(lane, deadline, drain=drain)
             if self.stopped:
                 return 0.0
             lane.attention = lane.batching.batch_size
@@ -74,12 +77,13 @@ class Worker:
         waits = [lane.due_at - now if lane.queue else lane.batching.delay_s for lane in self._lanes]
         return max(0.01, min(MAX_WAIT_S, *waits))
 
-    def _empty(self, lane: Lane, deadline: float) -> None:
+    def _empty(self, lane: Lane, deadline: float, *, drain: bool) -> None:
         """Deliver what is in the lane now; what comes meanwhile has its turn later."""
         left = len(lane.queue)
         while left > 0 and not self.stopped and (batch := lane.take()):
             left -= len(batch)
-            handled = self._deliver(lane, batch, deadline)
+            hurries = drain or len(lane.queue) >= lane.batching.batch_size
+            handled = self._deliver(lane, batch, deadline, None if hurries else self._rest)
             if handled < len(batch) and not self.stopped:
                 lane.put_back(batch[handled:])
                 lane.due_at = time.monotonic() + lane.batching.delay_s
@@ -87,14 +91,14 @@ class Worker:
         if not self.stopped:
             lane.landed()
 
-    def _deliver(self, lane: Lane, batch: list[Any], deadline: float) -> int:
+    def _deliver(self, lane: Lane, batch: list[Any], deadline: float, rest: Rest | None) -> int:
         """Hand a batch to each route; return how many of its first items need not wait in memory.
 
         Only the sole route of a lane can make them wait: what one of several could not take is dropped and counted.
         """
         limit = min(deadline, time.monotonic() + lane.batching.timeout_s)
         try:
-            taken = [route.deliver(batch, limit) for route in lane.routes]
+            taken = [route.deliver(batch, limit, rest) for route in lane.routes]
         except Exception as error:  # noqa: BLE001 - promise: one batch is lost and counted, the thread goes on
             self._give_up(lane, batch, error)
             taken = []

@@ -166,7 +166,7 @@ def _wire(auto_instrumentation_version: str | None) -> None:
     from clew.delivery.pipeline import Delivery  # noqa: PLC0415
     from clew.logs.redaction import Redactor  # noqa: PLC0415
     from clew.logs.suppression import suppressed  # noqa: PLC0415
-    from clew.servers import loading  # noqa: PLC0415
+    from clew.servers import django, loading  # noqa: PLC0415
 
     resolved = _boot.settings
     redactor = Redactor(resolved)
@@ -179,6 +179,7 @@ def _wire(auto_instrumentation_version: str | None) -> None:
     instrumentations.quiet_asgi(resolved)
     repeated_work.install(settings.process_environment())
     seamless.install()
+    django.install()
     loading.install(settings.process_environment())
 
 

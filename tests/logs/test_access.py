@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import logging
 import signal
 import socket
 import subprocess
@@ -179,3 +180,4 @@ def test_other_loggers_get_no_ids() -> None:
 
     assert access.recall("app") is None
     assert access.recall("django.request") == CurrentIds(1, 2, 1, "one")
+    assert access.recall("gunicorn.error", level=logging.INFO) is None

@@ -34,6 +34,10 @@ def _column(corpus: dict[str, Any], way: str, index: int) -> dict[str, Any]:
     return {name: row[index] for name, row in corpus[way]["requests"].items()}
 
 
+def _spans(corpus: dict[str, Any], way: str, *, streamed: bool) -> dict[str, Any]:
+    return {name: told for name, told in _column(corpus, way, 1).items() if streamed is ("/stream" in name)}
+
+
 def test_answers_are_upstreams(corpus: dict[str, Any]) -> None:
     """Status, headers, body, and exceptions that reach the server, through the same functions."""
     assert _column(corpus, "upstream", 0) == _column(corpus, "clew", 0)
@@ -53,8 +57,19 @@ def test_answers_are_those_of_the_plain_application(corpus: dict[str, Any]) -> N
 
 
 def test_spans_are_upstreams(corpus: dict[str, Any]) -> None:
-    """Names, kinds, parents, statuses, attributes, events and scopes of all spans, streamed and nested ones too."""
-    assert _column(corpus, "upstream", 1) == _column(corpus, "clew", 1)
+    """Names, kinds, parents, statuses, attributes, events and scopes of all spans, nested ones too."""
+    assert _spans(corpus, "upstream", streamed=False) == _spans(corpus, "clew", streamed=False)
+
+
+def test_streamed_parts_are_in_the_trace(corpus: dict[str, Any]) -> None:
+    """What is done while a response is streamed has the request's span above it; upstream begins a trace for each."""
+    upstream, clew = (_spans(corpus, way, streamed=True) for way in ("upstream", "clew"))
+
+    assert [[None, None, None]] * len(upstream) == [[each[-1] for each in told] for told in upstream.values()]
+    assert [[None, told[0][0], told[0][0]] for told in clew.values()] == [
+        [each[-1] for each in told] for told in clew.values()
+    ]
+    assert [told[0] for told in upstream.values()] == [told[0] for told in clew.values()]
 
 
 def test_hooks_are_called(corpus: dict[str, Any]) -> None:
@@ -86,4 +101,10 @@ def test_metrics_are_upstreams(corpus: dict[str, Any]) -> None:
 )
 def test_variables_hold(environ: dict[str, str]) -> None:
     """What the user excludes, captures or names otherwise is as under upstream."""
-    assert _run("upstream", environ) == _run("clew", environ)
+    corpus = {way: _run(way, environ) for way in ("upstream", "clew")}
+
+    assert _spans(corpus, "upstream", streamed=False) == _spans(corpus, "clew", streamed=False)
+    assert [_column(corpus, "upstream", index) for index in (0, 2, 3)] == [
+        _column(corpus, "clew", index) for index in (0, 2, 3)
+    ]
+    assert corpus["upstream"]["points"] == corpus["clew"]["points"]

@@ -7,6 +7,7 @@ gives a server a logger of its own, the server's function that writes the line i
 
 from __future__ import annotations
 
+import logging
 import time
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
@@ -117,7 +118,7 @@ def remember(ids: CurrentIds, span: Span | None = None) -> None:
     _latest.set(_Request(ids, span))
 
 
-def recall(logger: object, ids: CurrentIds = NO_IDS) -> CurrentIds | None:
+def recall(logger: object, ids: CurrentIds = NO_IDS, level: object = logging.WARNING) -> CurrentIds | None:
     """Return the request's IDs for a record made outside any span: a server's, or the program's inside the request.
 
     The program's own code may have attached an empty Context on top of the request's, as Airflow does.
@@ -126,6 +127,7 @@ def recall(logger: object, ids: CurrentIds = NO_IDS) -> CurrentIds | None:
         logger: The name of the record's logger.
         ids: What is current where the record was made: an ID that the program has bound stays, except on a line that a
             server writes.
+        level: The record's level: what a server says below WARNING, of workers and signals, is of no request.
     """
     latest = _latest.get()
     if latest is None or type(logger) is not str:
@@ -136,4 +138,6 @@ def recall(logger: object, ids: CurrentIds = NO_IDS) -> CurrentIds | None:
     is_bound = ids.correlation_id is not None and not ids.trace_id
     if _telling.get() or (latest.is_open() and not is_bound):
         return latest.ids
-    return latest.ids if logger in ERROR_LOGGERS and time.monotonic() - latest.ended_s < FRESH_S else None
+    if logger not in ERROR_LOGGERS or not isinstance(level, int) or level < logging.WARNING:
+        return None
+    return latest.ids if time.monotonic() - latest.ended_s < FRESH_S else None

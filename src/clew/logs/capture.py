@@ -117,7 +117,7 @@ def _borrowed(own: dict[str, Any], ids: CurrentIds) -> CurrentIds | None:
         found = unhandled.ids_of(exception_of(own["exc_info"]))
         if found is not None:
             return found
-    return access.recall(own.get("name"), ids)
+    return access.recall(own.get("name"), ids, own.get("levelno"))
 
 
 def _after(_: object, record: logging.LogRecord, ids: Ticket) -> None:

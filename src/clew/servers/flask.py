@@ -2,8 +2,9 @@
 
 Upstream hands Flask three functions: one round the WSGI application, one before a request, one at its teardown. Here
 are three others that tell the same, span for span and metric for metric; a test compares them. They look each thing up
-once, set each attribute once, and stand in no traceback. Upstream's own are left where the older names of attributes
-are asked for, and where a release has other functions.
+once, set each attribute once, and stand in no traceback. What a response still does while it is streamed, when Flask
+has ended the request, belongs to the request's trace. Upstream's own functions are left where the older names of
+attributes are asked for, and where a release has other ones.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from clew.correlation.context import SPAN_KEY
 from clew.correlation.responses import ClewResponsePropagator
 from clew.current import current_context, make_current
 from clew.latency import overhead
+from clew.servers.streamed import Streamed
 from clew.servers.wsgi_attributes import (
     active_attributes,
     context_of,
@@ -85,7 +87,7 @@ class _Request:
     """What is known of a request from its beginning to its end."""
 
     __slots__ = (
-        *("active", "attributes", "before", "context", "is_traced"),
+        *("active", "attributes", "before", "context", "is_streamed", "is_traced"),
         *("outer", "reference", "route", "span", "started_ns", "started_s"),
     )
 
@@ -102,6 +104,7 @@ class _Request:
         self.span: Span | None = None
         self.route: object = None
         self.is_traced = True
+        self.is_streamed = False
         self.reference: ReferenceType[Any] | None = None
         """Flask's context of it: copies of that do not end it."""
 
@@ -154,9 +157,9 @@ class _Telemetry:
             try:
                 answer = wsgi_app(environ, respond)
                 is_answered = True
-                return answer
             finally:
                 measures.end(request, environ, is_answered)
+            return Streamed(answer, request.context) if _is_left(request, answer) else answer
 
         return wrapped_app
 
@@ -192,6 +195,16 @@ class _Telemetry:
                 _end_span(request, error)
 
         return teardown_request
+
+
+def _is_left(request: _Request, answer: object) -> bool:
+    """Return whether a response is streamed outside its request: one that keeps Flask's context is inside it."""
+    return (
+        request.is_streamed
+        and request.span is not None
+        and request.reference is None
+        and type(answer).__name__ == "ClosingIterator"
+    )
 
 
 class _Measures:
@@ -237,6 +250,8 @@ class _Measures:
             request.is_traced = False
             return
         request.route = here.request.url_rule
+        # werkzeug tells the length of whatever it has as a whole.
+        request.is_streamed = not any(name.lower() == "content-length" for name, _ in headers)
         span = request.span
         self._add_ids(headers, span)
         if span is not None and not tell_response(span, status, request.attributes):

@@ -356,7 +356,7 @@ def test_contained_error(receiver: Receiver, tmp_path: Path, capfd: pytest.Captu
     route = delivery._lanes["logs"].routes[0]
     deliver = route.deliver
 
-    def fail_once(items: list[object], deadline: float) -> bool:
+    def fail_once(items: list[object], deadline: float, rest: object) -> bool:
         route.deliver = deliver
         raise ZeroDivisionError("bug")
 

@@ -44,7 +44,9 @@ SPAN_KEY: Final = next(iter(set_span_in_context(INVALID_SPAN, Context())))
 MARK: Final = "_clew_correlation_id"
 """The attribute of a span object of this process that holds its correlation ID."""
 
-_IDS: Final = "_clew_ids"
+IDS: Final = "_clew_ids"
+"""The attribute of a span object that holds the IDs of log records made in it, once these were asked for."""
+
 _LEFT_KEY: Final = create_key("clew-left")
 
 
@@ -91,7 +93,7 @@ def ids_in(context: Context) -> CurrentIds:
     if not context:
         return _State.process_ids
     span = context.get(SPAN_KEY)
-    found: CurrentIds | None = getattr(span, _IDS, None)
+    found: CurrentIds | None = getattr(span, IDS, None)
     if found is not None:
         return found
     try:
@@ -173,7 +175,7 @@ def mark_ids(span: Any, correlation_id: str) -> CurrentIds:
     """Leave on a marked span, and return, the IDs that log records made in it carry."""
     trace_id, span_id, _, flags, _, _ = span.get_span_context()
     found: CurrentIds = tuple.__new__(CurrentIds, (trace_id, span_id, flags, correlation_id))
-    setattr(span, _IDS, found)
+    setattr(span, IDS, found)
     return found
 
 
@@ -192,7 +194,7 @@ def _ids_in(context: Context) -> CurrentIds:
         return CurrentIds(0, 0, 0, found) if found else NO_IDS
     resolved = CurrentIds(here.trace_id, here.span_id, here.trace_flags, found or ids.trace_id_hex(here.trace_id))
     if marked is not None:
-        setattr(span, _IDS, resolved)
+        setattr(span, IDS, resolved)
     return resolved
 
 

@@ -90,7 +90,7 @@ def is_known(original: Callable[..., Any]) -> bool:
         tracer = _probing_tracer()
         attributes = {"a": 1}
         quick = start_span(tracer, "probe", None, SpanKind.SERVER, attributes, ((), 1, True, True), 1, is_random=True)
-        return _STARTING.issuperset(original.__code__.co_names) and _is_same(
+        return set(original.__code__.co_names) == _STARTING and _is_same(
             original(tracer, "probe", None, SpanKind.SERVER, attributes, (), 1), quick
         )
     except Exception:  # noqa: BLE001 - whatever has moved upstream, its own way stays
@@ -100,7 +100,7 @@ def is_known(original: Callable[..., Any]) -> bool:
 def install() -> None:
     """End spans the short way. Idempotent; to be called before other hooks on `Span.end`."""
     code = getattr(Span.end, "__code__", None)
-    if not _ends and code is not None and _ENDING.issuperset(code.co_names):
+    if not _ends and code is not None and set(code.co_names) == _ENDING:
         _ends.append(Span.end)
         Span.end = _quick_end(Span.end)  # type: ignore[method-assign]  # the SDK has no place for this
 

@@ -6,6 +6,7 @@ A record that cannot be encoded is left out and counted; it never costs its neig
 from __future__ import annotations
 
 import dataclasses
+import functools
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
@@ -163,6 +164,35 @@ class Encoder(ABC):
             self._headers.clear()
         self._headers[id(owner)] = (owner, header)
         return header
+
+
+class Codec:
+    """Encodes batches in one encoding, each by the encoder of its redactor: what that remembers was redacted by it."""
+
+    def __init__(self, make: Callable[[Redactor | None], Encoder]) -> None:
+        self._encoder = functools.lru_cache(maxsize=4)(make)
+
+    def encode_logs(
+        self,
+        entries: Sequence[LogEntry],
+        resource: Resource,
+        *,
+        redact: Redactor | None = None,
+        rest: Rest | None = None,
+    ) -> Encoded:
+        """Encode log entries, all of one resource; `rest` is called now and then, to let other threads run."""
+        return self._encoder(redact).encode_logs(entries, resource, rest)
+
+    def encode_spans(
+        self,
+        spans: Sequence[ReadableSpan | tuple[Any, ...]],
+        resource: Resource | None = None,
+        *,
+        redact: Redactor | None = None,
+        rest: Rest | None = None,
+    ) -> Encoded:
+        """Encode spans, or the fields of them; without `resource`, each under its own."""
+        return self._encoder(redact).encode_spans(spans, resource, rest)
 
 
 def _resting(items: Sequence[T], rest: Rest | None) -> Iterable[T]:

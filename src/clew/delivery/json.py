@@ -6,7 +6,6 @@ The mapping is protobuf's JSON mapping with OTLP's own exceptions: hex IDs, enum
 
 from __future__ import annotations
 
-import functools
 from base64 import b64encode
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +14,7 @@ import orjson
 
 from clew.bounded import items_of
 from clew.delivery import value as values
-from clew.delivery.encoding import MAX_NAMES, Encoded, Encoder, Rest, count_points, encode_message
+from clew.delivery.encoding import MAX_NAMES, Codec, Encoded, Encoder, count_points, encode_message
 from clew.delivery.sdk import dropped_of
 from clew.delivery.transcode import line_from_message
 
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from opentelemetry.sdk.metrics.export import MetricsData
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import ReadableSpan
 
     from clew.delivery.attributes import Redactor
     from clew.entry import LogEntry, Scope
@@ -37,24 +34,6 @@ _NAMES: Final = {
     "logs": (b"resourceLogs", b"scopeLogs", b"logRecords"),
     "traces": (b"resourceSpans", b"scopeSpans", b"spans"),
 }
-
-
-def encode_logs(
-    entries: Sequence[LogEntry], resource: Resource, *, redact: Redactor | None = None, rest: Rest | None = None
-) -> Encoded:
-    """Encode log entries as one line."""
-    return _encoder(redact).encode_logs(entries, resource, rest)
-
-
-def encode_spans(
-    spans: Sequence[ReadableSpan | tuple[Any, ...]],
-    resource: Resource | None = None,
-    *,
-    redact: Redactor | None = None,
-    rest: Rest | None = None,
-) -> Encoded:
-    """Encode spans as one line; without `resource`, each under its own."""
-    return _encoder(redact).encode_spans(spans, resource, rest)
 
 
 def encode_metrics(data: MetricsData, *, redact: Redactor | None = None) -> Encoded:
@@ -280,7 +259,6 @@ def _unsigned(time_ns: int) -> int:
     return time_ns
 
 
-@functools.lru_cache(maxsize=4)
-def _encoder(redact: Redactor | None) -> JsonEncoder:
-    """Return the encoder of a redactor: what is remembered was redacted by it."""
-    return JsonEncoder(redact)
+_codec: Final = Codec(JsonEncoder)
+encode_logs: Final = _codec.encode_logs
+encode_spans: Final = _codec.encode_spans

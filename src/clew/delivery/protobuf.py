@@ -6,13 +6,12 @@ its cost: it builds an object per record, attribute and value, all while it hold
 
 from __future__ import annotations
 
-import functools
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
 from clew.bounded import items_of
 from clew.delivery import wire
-from clew.delivery.encoding import MAX_NAMES, Encoded, Encoder, Rest, count_points, encode_message
+from clew.delivery.encoding import MAX_NAMES, Codec, Encoded, Encoder, count_points, encode_message
 from clew.delivery.sdk import dropped_of
 from clew.delivery.value import utf8
 from clew.delivery.wire import SHORT, any_value, sized, string, varint
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from opentelemetry.sdk.metrics.export import MetricsData
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.trace import SpanContext
 
     from clew.delivery.attributes import Redactor
@@ -47,24 +44,6 @@ _LOCAL_FLAGS: Final = b"\x85\x01" + struct.pack("<I", _HAS_IS_REMOTE)
 _REMOTE_FLAGS: Final = b"\x85\x01" + struct.pack("<I", _HAS_IS_REMOTE | _IS_REMOTE)
 _LOCAL_LINK_FLAGS: Final = b"\x35" + struct.pack("<I", _HAS_IS_REMOTE)
 _REMOTE_LINK_FLAGS: Final = b"\x35" + struct.pack("<I", _HAS_IS_REMOTE | _IS_REMOTE)
-
-
-def encode_logs(
-    entries: Sequence[LogEntry], resource: Resource, *, redact: Redactor | None = None, rest: Rest | None = None
-) -> Encoded:
-    """Encode log entries as an ExportLogsServiceRequest."""
-    return _encoder(redact).encode_logs(entries, resource, rest)
-
-
-def encode_spans(
-    spans: Sequence[ReadableSpan | tuple[Any, ...]],
-    resource: Resource | None = None,
-    *,
-    redact: Redactor | None = None,
-    rest: Rest | None = None,
-) -> Encoded:
-    """Encode spans as an ExportTraceServiceRequest; without `resource`, each under its own."""
-    return _encoder(redact).encode_spans(spans, resource, rest)
 
 
 def encode_metrics(data: MetricsData, *, redact: Redactor | None = None) -> Encoded:
@@ -229,7 +208,6 @@ def _dropped(bounded: object, tag: bytes) -> bytes:
     return tag + varint(dropped) if dropped else b""
 
 
-@functools.lru_cache(maxsize=4)
-def _encoder(redact: Redactor | None) -> ProtobufEncoder:
-    """Return the encoder of a redactor: what is remembered was redacted by it."""
-    return ProtobufEncoder(redact)
+_codec: Final = Codec(ProtobufEncoder)
+encode_logs: Final = _codec.encode_logs
+encode_spans: Final = _codec.encode_spans

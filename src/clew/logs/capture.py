@@ -10,7 +10,7 @@ import logging
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal
 
-from clew.correlation.context import current_ids, ids_in, is_outside
+from clew.correlation.context import IDS, SPAN_KEY, current_ids, ids_in, is_outside
 from clew.correlation.origin import NO_IDS, CurrentIds
 from clew.current import current_context
 from clew.logs import access, fields, intake, level, marking, unhandled
@@ -23,6 +23,8 @@ from clew.weaving import weave
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from opentelemetry.context import Context
 
     from clew.entry import LogEntry
     from clew.settings import Settings
@@ -94,9 +96,9 @@ def _gate(_: object, record: logging.LogRecord) -> Ticket:
         context = current_context()
         if context.get(SUPPRESS_KEY):
             return None if _is_exporters_own(own) else False
-        ids = ids_in(context)
-        if is_outside(ids):
-            ids = _borrowed(own, ids) or ids
+        ids: CurrentIds | None = getattr(context.get(SPAN_KEY), IDS, None)
+        if ids is None or not ids[0]:
+            ids = _found_ids(own, context)
         if type(process) is str:
             own["processName"] = (
                 make_mark(process, ids) if _State.keep_ids else marks.get(process) or make_mark(process)
@@ -109,6 +111,12 @@ def _gate(_: object, record: logging.LogRecord) -> Ticket:
         return NO_IDS
     else:
         return ids
+
+
+def _found_ids(own: dict[str, Any], context: Context) -> CurrentIds:
+    """Return the IDs of a record whose context does not hold them ready."""
+    ids = ids_in(context)
+    return (_borrowed(own, ids) or ids) if is_outside(ids) else ids
 
 
 def _borrowed(own: dict[str, Any], ids: CurrentIds) -> CurrentIds | None:

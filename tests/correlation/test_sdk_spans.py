@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import trace
+from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanLimits, SpanProcessor, Tracer, TracerProvider, sampling
@@ -24,7 +25,7 @@ _upstream: Any = Tracer.start_span
 while hasattr(_upstream, "__wrapped__"):
     _upstream = _upstream.__wrapped__
 
-pytestmark = pytest.mark.skipif(not sdk_spans.is_known(_upstream), reason="this SDK starts spans in another way")
+starts = pytest.mark.skipif(not sdk_spans.is_known(_upstream), reason="this SDK starts spans in another way")
 
 VALUES = st.sampled_from(["a", "longer than ten", 1, 2**70, 1.5, True, None, b"x", ("a",), ["a", 1], {"k": 1}])
 ATTRIBUTES = st.dictionaries(st.sampled_from(["x", "y", "z", "", 1]), VALUES, max_size=4)
@@ -164,6 +165,7 @@ def quiet() -> Iterator[None]:
     logging.getLogger("opentelemetry.attributes").disabled = False
 
 
+@starts
 @given(STARTS, ATTRIBUTES, SAMPLERS, LIMITS, st.booleans())
 def test_spans_start_as_upstreams_do(
     start: dict[str, Any], attributes: dict[str, Any], sampler: sampling.Sampler, limits: SpanLimits, is_random: bool
@@ -179,6 +181,7 @@ def test_spans_start_as_upstreams_do(
     assert expected == quick.facts(made, start["start_time"])
 
 
+@starts
 def test_root_takes_the_trace_id() -> None:
     """A root span has the trace ID that it is given, and no random flag where that is not to be."""
     spans = Spans(sampling.ALWAYS_ON, SpanLimits(), is_random=True)
@@ -189,6 +192,7 @@ def test_root_takes_the_trace_id() -> None:
     assert (77, 1, TraceFlags.SAMPLED) == (made.context.trace_id, made.context.span_id, made.context.trace_flags)
 
 
+@starts
 def test_what_is_unusual_is_left_to_upstream() -> None:
     """Links and a tracer that is off are not started here."""
     spans = Spans(sampling.ALWAYS_ON, SpanLimits(), is_random=True)
@@ -202,6 +206,7 @@ def test_what_is_unusual_is_left_to_upstream() -> None:
     assert (None, None) == (linked, off)
 
 
+@starts
 def test_other_starts_are_not_known() -> None:
     """Where another one has hooked over the SDK's function, or that has changed, spans start as they do there."""
 
@@ -212,6 +217,19 @@ def test_other_starts_are_not_known() -> None:
         return span
 
     assert (True, False) == (sdk_spans.is_known(_upstream), sdk_spans.is_known(hooked))
+
+
+def test_other_objects_are_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where what a span holds has one field more, as the attributes of SDK 1.44 do, spans start upstream's way."""
+    original = BoundedAttributes.__init__
+
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        self.more = False
+
+    monkeypatch.setattr(BoundedAttributes, "__init__", init)
+
+    assert not sdk_spans.is_known(_upstream)
 
 
 class TestEnd:

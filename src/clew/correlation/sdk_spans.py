@@ -309,14 +309,14 @@ def _probing_tracer() -> Any:
 
 
 def _is_same(one: Any, other: Any) -> bool:
-    """Return whether two objects are alike in all that they hold."""
-    if one is other or (type(one) is type(other) and (callable(one) or one == other)):
+    """Return whether two objects are alike in all that they hold, whatever they think is equal."""
+    if one is other:
         return True
     held, others = getattr(one, "__dict__", None), getattr(other, "__dict__", None)
-    if type(one) is not type(other) or (held is None) is not (others is None):
+    if type(one) is not type(other) or bool(held) is not bool(others):
         return False
-    if held is None or others is None:
-        return isinstance(one, type(threading.Lock()))
+    if not held or not others:
+        return callable(one) or isinstance(one, type(threading.Lock())) or bool(one == other)
     return held.keys() == others.keys() and all(_is_same(held[key], others[key]) for key in held)
 
 

@@ -225,7 +225,7 @@ FILES = st.lists(
 class TestBounds:
     """What holds after `apply`, for any folder and policy."""
 
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60)
     @given(FILES, st.integers(0, 1000), st.integers(0, 12), st.integers(0, 3000))
     def test_hold(
         self,

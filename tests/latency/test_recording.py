@@ -94,7 +94,7 @@ def _run(calls: list[Any]) -> list[Any]:
     return [*collected, meters.collect()]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(CALLS)
 def test_points_and_exemplars_are_upstreams(calls: list[Any]) -> None:
     """The same calls give the same points and exemplars, cumulative and delta, with views, over two collections."""

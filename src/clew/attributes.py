@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.metrics._internal import _view_instrument_match, measurement
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+from clew.bounded import PLAIN, is_plain
 
-_PLAIN: Final = frozenset({str, int, float, bool, type(None), bytes})
-_TEXT: Final = frozenset({str})
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _SOURCES: Final = frozenset({dict, MappingProxyType})
 """What attributes come in: from a caller, or read-only from a sampler."""
 
@@ -51,15 +51,6 @@ def _replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
         _replaced.append((owner, name, original))
 
 
-def _is_plain(attributes: Mapping[Any, Any]) -> bool:
-    """Return whether upstream would take each item as it is."""
-    return (
-        _PLAIN.issuperset(map(type, attributes.values()))
-        and _TEXT.issuperset(map(type, attributes))
-        and "" not in attributes
-    )
-
-
 def _quick_set_items(original: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
     """Fill bounded attributes by one copy."""
 
@@ -70,7 +61,7 @@ def _quick_set_items(original: Callable[[Any, Any], None]) -> Callable[[Any, Any
             and self.max_value_len is None
             and (self.maxlen is None or len(attributes) <= self.maxlen)
             and not self._immutable
-            and _is_plain(attributes)
+            and is_plain(attributes)
         ):
             self._dict.update(attributes)
         else:
@@ -83,7 +74,7 @@ def _quick_set_item(original: Callable[[Any, Any, Any], None]) -> Callable[[Any,
     """Set one plain attribute in place where it need not be cut and none has to make room."""
 
     def __setitem__(self: Any, key: Any, value: Any) -> None:  # noqa: N807 - it takes the place of one
-        if type(value) in _PLAIN and type(key) is str and key and self.max_value_len is None and not self._immutable:
+        if type(value) in PLAIN and type(key) is str and key and self.max_value_len is None and not self._immutable:
             held = self._dict
             if self.maxlen is None or len(held) < self.maxlen:
                 with self._lock:
@@ -99,7 +90,7 @@ def _quick_clean(original: Callable[[Any, Any], Any]) -> Callable[[Any, Any], An
     """Clean a measurement's attributes by one copy."""
 
     def _clean_attribute_value(value: Any, max_string_value_length: int | None) -> Any:
-        if max_string_value_length is None and type(value) is dict and _is_plain(value):
+        if max_string_value_length is None and type(value) is dict and is_plain(value):
             return value.copy()
         return original(value, max_string_value_length)
 
@@ -110,7 +101,7 @@ def _quick_hash(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Make the key of a series from plain attributes in one step; types are in it, since 1, 1.0 and True are equal."""
 
     def _hash_attributes(value: Any) -> Any:
-        if type(value) is dict and _PLAIN.issuperset(map(type, value.values())):
+        if type(value) is dict and PLAIN.issuperset(map(type, value.values())):
             return frozenset(zip(value, value.values(), map(type, value.values())))  # noqa: B905 - one dict, one length
         return original(value)
 

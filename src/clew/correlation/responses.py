@@ -94,9 +94,9 @@ class ClewResponsePropagator(ResponsePropagator):
 
     def _of_span(self, span: Span) -> dict[str, str]:
         """Return the headers of a span, its correlation ID being the one that it was marked with."""
-        trace_id, span_id, _, flags, _, is_valid = span.get_span_context()
-        found = {TRACE_HEADER: f"00-{trace_id:032x}-{span_id:016x}-{flags:02x}"} if is_valid else {}
-        correlation_id = getattr(span, MARK, None) or (ids.trace_id_hex(trace_id) if found else None)
+        context = span.get_span_context()
+        found = {TRACE_HEADER: _traceresponse(context)} if context.is_valid else {}
+        correlation_id = getattr(span, MARK, None) or (ids.trace_id_hex(context.trace_id) if found else None)
         if correlation_id and self._header:
             found[self._header] = correlation_id
         return found
@@ -114,7 +114,8 @@ class ClewResponsePropagator(ResponsePropagator):
 
 
 def _traceresponse(span: SpanContext) -> str:
-    return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
+    trace_id, span_id, _, flags, _, _ = span
+    return f"00-{trace_id:032x}-{span_id:016x}-{flags:02x}"
 
 
 def install(settings: Settings) -> None:

@@ -34,6 +34,8 @@ from opentelemetry.trace import (
     get_current_span,
 )
 
+from clew.bounded import is_plain
+
 # ruff: noqa: SLF001 - the SDK's private names are this module's purpose, see its docstring
 
 if TYPE_CHECKING:
@@ -76,8 +78,6 @@ _Span: Final[Any] = getattr(sdk_trace, "_Span", None)
 _FLAGS: Final = tuple(TraceFlags(number) for number in range(4))
 """By sampled, and by twice whether the trace ID is random."""
 
-_PLAIN: Final = frozenset({str, int, float, bool, type(None), bytes})
-_TEXT: Final = frozenset({str})
 _new: Final[Any] = object.__new__
 _UNSET: Final[Any] = ReadableSpan("").status
 _ends: Final[list[Callable[[Any, int | None], None]]] = []
@@ -235,9 +235,7 @@ def _bounded(attributes: Any, maxlen: int | None, max_length: int | None) -> Any
         attributes.__class__ is dict
         and max_length is None
         and (maxlen is None or len(attributes) <= maxlen)
-        and _PLAIN.issuperset(map(type, attributes.values()))
-        and _TEXT.issuperset(map(type, attributes))
-        and "" not in attributes
+        and is_plain(attributes)
     ):
         bounded._dict = attributes
     elif attributes:

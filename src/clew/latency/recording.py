@@ -24,6 +24,7 @@ from opentelemetry.sdk.metrics._internal.exemplar import exemplar_reservoir
 from opentelemetry.sdk.metrics._internal.measurement import Measurement
 from opentelemetry.sdk.metrics._internal.measurement_consumer import SynchronousMeasurementConsumer
 
+from clew.bounded import PLAIN
 from clew.current import current_context
 from clew.latency import taking
 
@@ -42,7 +43,6 @@ _Series: TypeAlias = "tuple[tuple[Any, taking.Take | None], ...]"
 _MAX_KEYS: Final = 4096
 """Orders of attributes that are remembered for an instrument; series are fewer, by their own limit."""
 
-_PLAIN: Final = frozenset({str, int, float, bool, type(None), bytes})
 _NUMBERS: Final = frozenset({int, float})
 _METHODS: Final[tuple[tuple[type, str, bool], ...]] = (
     (Counter, "add", True),
@@ -124,7 +124,7 @@ def _series_of(instrument: Any, attributes: dict[Any, Any]) -> _Series | None:
 
 def _find(instrument: Any, attributes: dict[Any, Any]) -> _Series | None:
     consumer = instrument._measurement_consumer
-    if type(consumer) is not SynchronousMeasurementConsumer or not _PLAIN.issuperset(map(type, attributes.values())):
+    if type(consumer) is not SynchronousMeasurementConsumer or not PLAIN.issuperset(map(type, attributes.values())):
         return None
     key = _view_instrument_match._hash_attributes(attributes)
     found = []

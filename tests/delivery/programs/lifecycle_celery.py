@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from celery import Celery
+from celery.signals import task_postrun
 
 queue = Path(os.environ["QUEUE_FOLDER"])
 queue.mkdir(exist_ok=True)
@@ -21,9 +22,14 @@ log = logging.getLogger("shop")
 
 @app.task(name="handle")
 def handle(number: int) -> None:
-    """Log the number and leave a file, so that a test knows when it ran."""
+    """Log the number."""
     log.info("request %s", number)
-    (queue / f"done-{number}").touch()
+
+
+@task_postrun.connect
+def leave_file(args: tuple[int], **_: object) -> None:
+    """Leave a file, so that a test knows which tasks are over; the instrumentation's receiver, the first, has run."""
+    (queue / f"done-{args[0]}").touch()
 
 
 if __name__ == "__main__":

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 PROGRAMS = Path(__file__).parent / "programs"
 PROTOCOLS = ("http/protobuf", "grpc")
 REQUESTS = 20
+CELERY = (
+    *("celery", "-A", "lifecycle_celery", "worker", "--loglevel", "INFO", "--concurrency", "2"),
+    *("--without-gossip", "--without-mingle", "--without-heartbeat"),
+)
 GUNICORN = (
     *("gunicorn", "--bind", "127.0.0.1:0", "--log-level", "info"),
     *("--no-control-socket", "--graceful-timeout", "8"),
@@ -64,11 +68,11 @@ WORKERS = {
 
 @contextlib.contextmanager
 def started(
-    command: tuple[str, ...], receiver: Receiver, folder: Path, protocol: str
+    command: tuple[str, ...], receiver: Receiver, folder: Path, protocol: str, **variables: str
 ) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """Start a command with its console in a file; whatever it leaves behind is killed."""
     console = folder / "console.txt"
-    environ = {"PYTHONPATH": str(PROGRAMS), "PYTHONUNBUFFERED": "1", "QUEUE_FOLDER": str(folder / "queue")}
+    environ = {"PYTHONPATH": str(PROGRAMS), "PYTHONUNBUFFERED": "1", "QUEUE_FOLDER": str(folder / "queue"), **variables}
     with (
         console.open("wb") as out,
         instrumented(
@@ -137,18 +141,21 @@ def test_server(name: str, protocol: str, receiver: Receiver, tmp_path: Path) ->
     check_arrived(receiver, "SERVER")
 
 
+def queue_tasks(count: int, folder: Path) -> None:
+    """Put tasks into the queue of a worker that is yet to start in `folder`."""
+    environ = {**clean_environment(folder), "QUEUE_FOLDER": str(folder / "queue"), "PYTHONPATH": str(PROGRAMS)}
+    subprocess.run([BIN / "python", PROGRAMS / "lifecycle_celery.py", str(count)], env=environ, check=True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("name", WORKERS)
 def test_celery(name: str, protocol: str, receiver: Receiver, tmp_path: Path) -> None:
     """A Celery worker that is told to end right after a task, gently or not, loses nothing."""
     options, signum = WORKERS[name]
-    alone = ("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO", "--concurrency", "2")
-    environ = {**clean_environment(tmp_path), "QUEUE_FOLDER": str(tmp_path / "queue"), "PYTHONPATH": str(PROGRAMS)}
-    subprocess.run([BIN / "python", PROGRAMS / "lifecycle_celery.py", str(REQUESTS)], env=environ, check=True)
+    queue_tasks(REQUESTS, tmp_path)
 
-    command = ("celery", "-A", "lifecycle_celery", "worker", *alone, *options)
-    with started(command, receiver, tmp_path, protocol) as (process, console):
+    with started((*CELERY, *options), receiver, tmp_path, protocol) as (process, console):
         await_text(r"celery@\S+ (ready)\.", console)
         deadline = time.monotonic() + 30
         while len(list((tmp_path / "queue").glob("done-*"))) < REQUESTS:
@@ -158,3 +165,24 @@ def test_celery(name: str, protocol: str, receiver: Receiver, tmp_path: Path) ->
         process.wait(20)
 
     check_arrived(receiver, "CONSUMER")
+
+
+@pytest.mark.slow
+def test_celery_busy(receiver: Receiver, tmp_path: Path) -> None:
+    """A worker that is told to end at once, in the midst of tasks, does, and what they had logged arrives.
+
+    Its processes hold SIGTERM off while they hold a lock that they share; taken by a thread of ours, the signal ended
+    one of them there, and the others waited for ever.
+    """
+    queue_tasks(4, tmp_path)
+
+    with started(CELERY, receiver, tmp_path, "http/protobuf", TASK_S="1") as (process, console):
+        for number in range(4):
+            await_text(rf"(request {number})", console)
+        process.send_signal(signal.SIGQUIT)
+        status = process.wait(20)
+
+    assert status == 0, console.read_text()
+    expected = sorted(f"request {number}" for number in range(4))
+    receiver.wait_for(lambda _: [item for item in receiver.logs if item.body == expected[-1]], 5)
+    assert expected == sorted(str(item.body) for item in receiver.logs if item.scope == "shop")

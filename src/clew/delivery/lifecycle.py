@@ -7,13 +7,13 @@ import contextlib
 import os
 import sys
 import time
-from _thread import allocate_lock, start_new_thread
+from _thread import allocate_lock
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import metrics
 
 from clew import diagnostics
-from clew.delivery import fork_warning, metric_state, termination
+from clew.delivery import fork_warning, metric_state, signal_mask, termination
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,10 +90,7 @@ class _Lifecycle:
         self._in_thread(lambda: self._delivery.flush(self._timeout_s))
 
     def _in_thread(self, call: Callable[[], object]) -> None:
-        """Call on a thread of its own and wait, but not for ever.
-
-        Not a `threading.Thread`: to start one takes a lock that the interrupted code may hold.
-        """
+        """Call on a thread of its own and wait, but not for ever."""
         done = allocate_lock()
         done.acquire()
 
@@ -104,7 +101,7 @@ class _Lifecycle:
                 done.release()
 
         try:
-            start_new_thread(run, ())
+            signal_mask.start_thread(run)
         except RuntimeError:
             call()
             return
@@ -150,5 +147,6 @@ def install(delivery: Delivery) -> None:
     atexit.register(lifecycle.at_exit)
     os.register_at_fork(after_in_child=lifecycle.after_fork)
     fork_warning.install()
+    signal_mask.mask_sdk_threads()
     os._exit = lifecycle.exit  # type: ignore[assignment]  # promise: a forked child loses nothing
     termination.install(lifecycle.terminate, lifecycle.flush)

@@ -11,13 +11,15 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import fcntl
+import functools
 import os
 import resource
 import signal
 import threading
 import time
-from _thread import start_new_thread
 from typing import TYPE_CHECKING, Final
+
+from clew.delivery import signal_mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +56,7 @@ class SignalWatch:
     def _begin(self) -> None:
         with contextlib.suppress(OSError, RuntimeError, ValueError):
             self._reading, self._writing = _make_pipe()
-            start_new_thread(self._watch, (self._reading, os.getpid()))
+            signal_mask.start_thread(functools.partial(self._watch, self._reading, os.getpid()))
             self._resume()
 
     def _pause(self) -> None:

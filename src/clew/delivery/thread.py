@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
 import math
 import time
-from _thread import allocate_lock, start_new_thread
+from _thread import allocate_lock
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
 from opentelemetry import context as otel_context
+
+from clew.delivery import signal_mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +75,7 @@ class WorkerThread:
             return False
         try:
             if not self.is_running:
-                start_new_thread(contextvars.Context().run, (self._run,))
+                signal_mask.start_thread(functools.partial(contextvars.Context().run, self._run))
                 self.is_running = True
         except RuntimeError:
             return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from pathlib import Path
 
 from celery import Celery
@@ -22,8 +23,9 @@ log = logging.getLogger("shop")
 
 @app.task(name="handle")
 def handle(number: int) -> None:
-    """Log the number."""
+    """Log the number, and take the time that is asked for."""
     log.info("request %s", number)
+    time.sleep(float(os.environ.get("TASK_S", "0")))
 
 
 @task_postrun.connect

@@ -1,0 +1,72 @@
+"""Threads of telemetry take none of the process's signals: without us there would be no thread to take them.
+
+The kernel gives a signal to any thread that does not block it. A program whose only thread blocks SIGTERM, to wait for
+it with `signal.sigwait` or while it holds a lock that it shares with other processes (as a worker of a process pool
+does when it ends), counts on the signal to stay pending; taken by another thread, it would end the process there.
+A broken connection's SIGPIPE, which a program may have set back to its default, does not end it either.
+"""
+
+from __future__ import annotations
+
+import functools
+import signal
+from _thread import start_new_thread
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_FAULTS: Final = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP", "SIGSYS", "SIGABRT")
+"""What a thread does to itself; blocked, it would end the process without a word of `faulthandler`."""
+
+_MASKED: Final = signal.valid_signals() - {getattr(signal, name) for name in _FAULTS if hasattr(signal, name)}
+
+
+def take_none() -> None:
+    """Block signals on the calling thread, for good."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, _MASKED)
+
+
+def start_thread(call: Callable[[], object]) -> None:
+    """Call on a new thread that takes no signals.
+
+    Not a `threading.Thread`: to start one takes a lock that interrupted code may hold.
+
+    Raises:
+        RuntimeError: No thread can be started any more.
+    """
+    start_new_thread(_masked, (call,))
+
+
+def _masked(call: Callable[[], object]) -> None:
+    take_none()
+    call()
+
+
+def mask_sdk_threads() -> None:
+    """Have the SDK's own threads, which it starts again in each forked child, take no signals either.
+
+    Reached through the names of the methods that they run; where a release has moved them, they take signals.
+    """
+    from opentelemetry.sdk.metrics import export  # noqa: PLC0415 - slow to import, and not always there
+
+    _mask(export.PeriodicExportingMetricReader, "_ticker")
+    try:
+        from opentelemetry.sdk._shared_internal import BatchProcessor  # noqa: PLC0415
+    except ImportError:
+        return
+    _mask(BatchProcessor, "worker")
+
+
+def _mask(owner: type, name: str) -> None:
+    method = owner.__dict__.get(name)
+    if not callable(method) or hasattr(method, "__wrapped__"):
+        return
+
+    @functools.wraps(method)
+    def masked(*args: Any, **kwargs: Any) -> Any:
+        take_none()
+        return method(*args, **kwargs)
+
+    setattr(owner, name, masked)

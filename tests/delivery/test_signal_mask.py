@@ -103,6 +103,7 @@ def test_blocked(protocol: str, receiver: Receiver, tmp_path: Path) -> None:
     expected = [line for line in plain.stdout.splitlines() if line]
     receiver.wait_for(lambda _: len(receiver.logs) >= len(expected), 5)
     assert sorted(expected) == sorted(str(record.body) for record in receiver.logs)
+    assert [] == [record.body for record in receiver.logs if "log.record.uid" in record.attributes]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

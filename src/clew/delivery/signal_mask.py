@@ -36,12 +36,16 @@ def start_thread(call: Callable[[], object]) -> None:
     Raises:
         RuntimeError: No thread can be started any more.
     """
-    start_new_thread(_masked, (call,))
-
-
-def _masked(call: Callable[[], object]) -> None:
-    take_none()
-    call()
+    if not hasattr(signal, "pthread_sigmask"):
+        start_new_thread(call, ())
+        return
+    # A thread begins with the mask of the one that starts it: were it to block signals itself, it would take those that
+    # come before it first runs.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _MASKED)
+    try:
+        start_new_thread(call, ())
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def mask_sdk_threads() -> None:

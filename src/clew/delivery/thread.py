@@ -117,6 +117,7 @@ class WorkerThread:
         return self._turn.acquire(timeout=_LOOK_S)
 
     def _run(self) -> None:
+        self.is_running = True  # a signal's handler may have raised right after the start
         self._suppressed(self._work)
 
     def _suppressed(self, call: Callable[[], object]) -> None:

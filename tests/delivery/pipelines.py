@@ -20,7 +20,7 @@ from clew.entry import LogEntry
 from clew.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from opentelemetry.sdk.trace import ReadableSpan
@@ -64,7 +64,9 @@ def make_delivery(
     folder: Path, variables: Mapping[str, str] | None = None, environ: Mapping[str, str] | None = None, **options: Any
 ) -> Delivery:
     """Make a pipeline without a destination; `variables` are Clew's, `environ` OpenTelemetry's."""
-    settings = Settings.from_mapping({"CLEW_DIR": str(folder / "clew"), **(variables or {})})
+    settings = Settings.from_mapping(
+        {"CLEW_DIR": str(folder / "clew"), "CLEW_SHUTDOWN_TIMEOUT": "10", **(variables or {})}
+    )
     return Delivery(
         settings, environ=environ or {"OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_BLRP_SCHEDULE_DELAY": "100"}, **options
     )
@@ -89,12 +91,22 @@ def connect(delivery: Delivery, receiver: Receiver, protocol: str = "http/protob
     return delivery
 
 
+@contextlib.contextmanager
+def held(delivery: Delivery) -> Iterator[None]:
+    """Let the thread not start meanwhile, so that what is put goes out together."""
+    start, delivery._thread.start = delivery._thread.start, lambda: False  # type: ignore[method-assign]
+    yield
+    delivery._thread.start = start  # type: ignore[method-assign]
+
+
 def stored_lines(folder: Path) -> list[tuple[str, bytes]]:
     """Return the signal and the text of each line in the segments below `folder`; one may vanish meanwhile."""
     found = []
     for path in sorted(folder.rglob("*.jsonl")):
         with contextlib.suppress(FileNotFoundError):
-            found += [(path.name.split("-")[0], line) for line in path.read_bytes().splitlines(keepends=True)]
+            # A write that is under way may be seen in part; a last line without an end is looked at once it has one.
+            whole = path.read_bytes().rpartition(b"\n")[0] + b"\n"
+            found += [(path.name.split("-")[0], line) for line in whole.splitlines(keepends=True) if line != b"\n"]
     return found
 
 

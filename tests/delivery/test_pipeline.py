@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from pipelines import ERROR, connect, make_delivery, make_entry, make_span, outcomes, stored_records
+from pipelines import ERROR, connect, held, make_delivery, make_entry, make_span, outcomes, stored_records
 
 from clew.delivery.counts import total
 
@@ -63,8 +63,9 @@ def test_batch_size(receiver: Receiver, tmp_path: Path) -> None:
     environ = {"OTEL_BLRP_MAX_EXPORT_BATCH_SIZE": "10"}
     delivery = connect(make_delivery(tmp_path, environ=environ), receiver)
 
-    for number in range(25):
-        delivery.put_log(make_entry(number))
+    with held(delivery):
+        for number in range(25):
+            delivery.put_log(make_entry(number))
     assert delivery.flush(5)
 
     assert [10, 10, 5] == [request.body.count(b"order-1") for request in receiver.requests]
@@ -115,7 +116,8 @@ def test_outage(protocol: str, receiver: Receiver, tmp_path: Path) -> None:
     assert dict.fromkeys(range(made), 1) == Counter(record.body for record in receiver.logs)
     assert {str(number): 1 for number in range(made)} == Counter(span.name for span in receiver.spans)
     uids = [record.attributes["log.record.uid"] for record in receiver.logs if "log.record.uid" in record.attributes]
-    assert total(delivery.counts(), "logs", "replayed") == len(set(uids))
+    receiver.wait_for(lambda _: total(delivery.counts(), "logs", "replayed") == len(set(uids)))
+    receiver.wait_for(lambda _: not stored_records(tmp_path))
     delivery.close(2)
     assert {} == stored_records(tmp_path)
 
@@ -134,6 +136,7 @@ def test_restart(receiver: Receiver, tmp_path: Path) -> None:
     receiver.wait_for(lambda it: len(it.logs) > 300)
 
     assert dict.fromkeys(range(301), 1) == Counter(record.body for record in receiver.logs)
+    receiver.wait_for(lambda _: not stored_records(tmp_path))
     second.close(2)
     assert {} == stored_records(tmp_path)
 
@@ -158,8 +161,9 @@ def test_partial_success(protocol: str, receiver: Receiver, tmp_path: Path) -> N
     receiver.respond(rejected=2, message="too old", times=1)
     delivery = connect(make_delivery(tmp_path), receiver, protocol)
 
-    for number in range(5):
-        delivery.put_log(make_entry(number))
+    with held(delivery):
+        for number in range(5):
+            delivery.put_log(make_entry(number))
     assert delivery.flush(5)
 
     assert {("logs", "delivered", ""): 3, ("logs", "dropped", "rejected"): 2} == outcomes(delivery)
@@ -192,8 +196,9 @@ def test_refusal(protocol: str, status: int, receiver: Receiver, tmp_path: Path)
     receiver.respond(status, times=1)
     delivery = connect(make_delivery(tmp_path), receiver, protocol)
 
-    for number in range(5):
-        delivery.put_log(make_entry(number))
+    with held(delivery):
+        for number in range(5):
+            delivery.put_log(make_entry(number))
     assert delivery.flush(5)
     delivery.put_log(make_entry("next"))
     assert delivery.flush(5)
@@ -279,8 +284,9 @@ def test_too_large(receiver: Receiver, tmp_path: Path) -> None:
     receiver.respond(413, times=3)
     delivery = connect(make_delivery(tmp_path), receiver)
 
-    for number in range(100):
-        delivery.put_log(make_entry(number))
+    with held(delivery):
+        for number in range(100):
+            delivery.put_log(make_entry(number))
     assert delivery.flush(5)
 
     assert {("logs", "delivered", ""): 100} == outcomes(delivery)
@@ -296,15 +302,35 @@ def test_readonly_folder(receiver: Receiver, tmp_path: Path, capfd: pytest.Captu
     for number in range(600):
         delivery.put_log(make_entry(number, ERROR))
     delivery.flush(5)
-    assert 600 == delivery.queue_depths()["logs"]
+    receiver.wait_for(lambda _: 600 == delivery.queue_depths()["logs"])
     receiver.start()
     receiver.wait_for(lambda it: len(it.logs) >= 600)
 
     assert list(range(600)) == sorted(record.body for record in receiver.logs)
-    assert {("logs", "delivered", ""): 600} == outcomes(delivery)
+    receiver.wait_for(lambda _: {("logs", "delivered", ""): 600} == outcomes(delivery))
     told = capfd.readouterr().err
     assert (1, 1) == (told.count("nothing is kept in"), told.count("keeping records in memory"))
     delivery.close(2)
+
+
+def test_no_place_is_no_haste(receiver: Receiver, tmp_path: Path) -> None:
+    """With neither Collector nor disk a whole batch is tried again a delay later, not again and again."""
+    (tmp_path / "clew").write_text("no folder can be here")
+    receiver.stop()
+    delivery = connect(make_delivery(tmp_path), receiver)
+    rounds: list[float] = []
+    step = delivery._thread._step
+    delivery._thread._step = lambda **given: rounds.append(time.monotonic()) or step(**given)  # type: ignore[func-returns-value]
+
+    for number in range(600):
+        delivery.put_log(make_entry(number))
+    delivery.flush(5)
+    receiver.wait_for(lambda _: len(rounds) >= 5)
+    rounds.clear()
+    time.sleep(0.5)
+
+    assert len(rounds) <= 8
+    delivery.close(1)
 
 
 def test_nowhere_at_exit(receiver: Receiver, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -325,11 +351,13 @@ def test_folder_removed(receiver: Receiver, tmp_path: Path) -> None:
     """A folder that is removed while it is used is made again; only what was in it is gone."""
     receiver.stop()
     delivery = connect(make_delivery(tmp_path), receiver)
+    claim, delivery.spool.claim = delivery.spool.claim, lambda _: None  # type: ignore[method-assign]
     delivery.put_log(make_entry("gone"))
     delivery.flush(5)
     for path in (tmp_path / "clew" / "spool").iterdir():
         path.unlink()
     (tmp_path / "clew" / "spool").rmdir()
+    delivery.spool.claim = claim  # type: ignore[method-assign]
 
     delivery.put_log(make_entry("kept"))
     delivery.flush(5)

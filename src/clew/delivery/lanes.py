@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Lane:
     """Records of one signal on their way from the callers' threads to the worker."""
 
-    __slots__ = ("attention", "batching", "due_at", "in_flight", "queue", "routes", "signal")
+    __slots__ = ("attention", "batching", "due_at", "held_until", "in_flight", "queue", "routes", "signal")
 
     def __init__(self, signal: str, batching: Batching) -> None:
         self.signal = signal
@@ -28,13 +28,18 @@ class Lane:
         self.queue: deque[Any] = deque()
         self.in_flight: list[Any] = []
         self.due_at = 0.0
+        self.held_until = 0.0
+        """When what was put back is tried again, however much waits."""
         self.attention = 0
         """Length of the queue from which on a caller has more to do than append."""
 
     def is_due(self, now: float) -> bool:
         """Return whether records have waited long enough, or are enough for a batch."""
-        waiting = len(self.queue)
-        return waiting >= self.batching.batch_size or (waiting > 0 and now >= self.due_at)
+        return self.is_full(now) or (len(self.queue) > 0 and now >= self.due_at)
+
+    def is_full(self, now: float) -> bool:
+        """Return whether a whole batch waits, and need not wait any longer."""
+        return len(self.queue) >= self.batching.batch_size and now >= self.held_until
 
     def replaying_route(self) -> Route | None:
         """Return the route that what is in the spool is meant for."""
@@ -57,9 +62,10 @@ class Lane:
         return batch
 
     def put_back(self, batch: list[Any]) -> None:
-        """Put a batch back in front."""
+        """Put a batch back in front, to be tried again a delay later."""
         self.queue.extendleft(reversed(batch))
         self.in_flight = []
+        self.due_at = self.held_until = time.monotonic() + self.batching.delay_s
 
     def landed(self) -> None:
         """Forget the batch in flight and expect the next one a delay later."""

@@ -72,7 +72,7 @@ class Worker:
 
     def _pause(self) -> float:
         now = time.monotonic()
-        if any(len(lane.queue) >= lane.batching.batch_size for lane in self._lanes):
+        if any(lane.is_full(now) for lane in self._lanes):
             return 0.0
         waits = [lane.due_at - now if lane.queue else lane.batching.delay_s for lane in self._lanes]
         return max(0.01, min(MAX_WAIT_S, *waits))
@@ -86,7 +86,6 @@ class Worker:
             handled = self._deliver(lane, batch, deadline, None if hurries else self._rest)
             if handled < len(batch) and not self.stopped:
                 lane.put_back(batch[handled:])
-                lane.due_at = time.monotonic() + lane.batching.delay_s
                 return
         if not self.stopped:
             lane.landed()

@@ -10,7 +10,7 @@ from opentelemetry._logs import SeverityNumber
 from pipelines import ERROR, INFO, connect, make_delivery, make_entry, stored_records
 
 from clew.delivery.durable import NEVER, durable_severity
-from clew.files.segments import open_locked
+from clew.files.segments import SegmentWriter, open_locked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,6 +71,39 @@ def test_full_segments_stay_ours(receiver: Receiver, tmp_path: Path) -> None:
     assert [] == list((tmp_path / "clew" / "spool").iterdir())
     assert list(range(101)) == [record.body for record in receiver.logs]
     delivery.close(1)
+
+
+def test_full_segments_are_never_unlocked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no moment between a segment and the next in which another process would take the full one."""
+    delivery = make_delivery(tmp_path, {"CLEW_SEGMENT_MAX_BYTES": "4096"})
+    delivery._thread.start = lambda: False
+    found: list[int | None] = []
+    open_next = SegmentWriter._open
+
+    def look_and_open(writer: SegmentWriter) -> None:
+        found.extend(open_locked(path) for path in (tmp_path / "clew" / "spool").glob("logs-*"))
+        open_next(writer)
+
+    monkeypatch.setattr(SegmentWriter, "_open", look_and_open)
+    for number in range(30):
+        delivery.put_log(make_entry(number, ERROR))
+
+    assert len(found) > 3
+    assert {None} == set(found)
+
+
+def test_what_closes_all_descriptors_keeps_its_own(tmp_path: Path) -> None:
+    """A program that closes all descriptors, as a daemon does, keeps the files that it opens with their numbers."""
+    delivery = make_delivery(tmp_path)
+    delivery._thread.start = lambda: False
+    delivery.put_log(make_entry("failed", ERROR))
+    [(descriptor, _)] = delivery._durable._held.values()
+    with (tmp_path / "own").open("wb") as own:
+        os.dup2(own.fileno(), descriptor)
+        delivery.close(1)
+
+        assert os.path.samestat(os.fstat(own.fileno()), os.fstat(descriptor))
+        os.close(descriptor)
 
 
 def test_a_killed_process_lets_go(tmp_path: Path) -> None:

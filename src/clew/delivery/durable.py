@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final
 
 from clew import diagnostics
 from clew.delivery.record_uid import with_uid
-from clew.files.segments import open_locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -29,7 +28,7 @@ NEVER = 1 << 31
 """A severity that no record has."""
 
 _MAX_HELD: Final = 64
-"""Full segments that are kept open at most."""
+"""Segments that are kept open at most."""
 
 
 def durable_severity(level: int | None) -> int:
@@ -49,7 +48,7 @@ class DurableLog:
     def __init__(self, spool: Spool, encode_line: Callable[[LogEntry], bytes]) -> None:
         self._spool, self._encode_line = spool, encode_line
         self._writer: SegmentWriter | None = None
-        self._held: dict[Path, int] = {}
+        self._held: dict[Path, tuple[int, os.stat_result]] = {}
         self.abandon()
 
     def abandon(self) -> None:
@@ -57,7 +56,7 @@ class DurableLog:
         self._lock = RLock()
         if self._writer is not None:
             self._writer.abandon()
-        self._let_go()
+        self._let_all_go()
         self._paths: dict[str, Path] = {}
         self._pending: Counter[Path] = Counter()
 
@@ -76,20 +75,19 @@ class DurableLog:
     def _write(self, uid: str, line: bytes) -> None:
         if self._writer is None:
             self._writer = self._spool.make_writer("logs")
-        before = self._writer.path
         self._writer.write(line)
         path = self._writer.path
-        if before is not None and before != path:
-            self._hold(before)
         if path is not None:
+            self._hold(path, self._writer)
             self._paths[uid] = path
             self._pending[path] += 1
 
-    def _hold(self, path: Path) -> None:
-        """Lock a segment that the writer has just closed."""
-        descriptor = open_locked(path) if path in self._pending and len(self._held) < _MAX_HELD else None
-        if descriptor is not None:
-            self._held[path] = descriptor
+    def _hold(self, path: Path, writer: SegmentWriter) -> None:
+        """Have a segment stay locked when the writer closes it, without a moment between in which it is not."""
+        if path not in self._held and len(self._held) < _MAX_HELD:
+            descriptor = writer.share()
+            if descriptor is not None:
+                self._held[path] = (descriptor, os.fstat(descriptor))
 
     def release(self, entries: Iterable[LogEntry]) -> None:
         """Let go of entries that are delivered or stored elsewhere; a segment with none left is removed."""
@@ -113,17 +111,23 @@ class DurableLog:
                 path.unlink()
             if self._writer is not None and self._writer.path == path:
                 self._writer.close()
-            if path in self._held:
-                os.close(self._held.pop(path))
+            self._let_go(path)
 
-    def _let_go(self) -> None:
-        """Give up the locks of full segments, or in a forked child the copies of its parent's."""
-        while self._held:
-            os.close(self._held.popitem()[1])
+    def _let_go(self, path: Path) -> None:
+        """Give up the lock of a segment, or in a forked child the copy of its parent's."""
+        descriptor, status = self._held.pop(path, (None, None))
+        # What becomes a daemon closes all descriptors, and the number may be one of its own files by now.
+        with contextlib.suppress(OSError):
+            if descriptor is not None and status is not None and os.path.samestat(os.fstat(descriptor), status):
+                os.close(descriptor)
+
+    def _let_all_go(self) -> None:
+        for path in list(self._held):
+            self._let_go(path)
 
     def close(self) -> None:
         """Close the segment; what was not released stays for the next process."""
         if self._writer is not None and self._lock.acquire(timeout=0.1):
             self._writer.close()
-            self._let_go()
+            self._let_all_go()
             self._lock.release()

@@ -226,6 +226,12 @@ class SegmentWriter:
         """The segment that is open, or None."""
         return self._path
 
+    def share(self) -> int | None:
+        """Return a descriptor of the open segment: its lock lasts until that is closed, too."""
+        with self._lock, contextlib.suppress(OSError):
+            return os.dup(self._descriptor) if self._descriptor is not None and self._is_ours() else None
+        return None
+
     def write(self, lines: bytes) -> None:
         """Append one or more whole lines; when it returns, they outlive the process.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from pipelines import ERROR, connect, held, make_delivery, make_entry, make_span, outcomes, stored_records
+from pipelines import ERROR, connect, held, make_delivery, make_entry, make_span, outcomes, stored_lines, stored_records
 
 from clew.delivery.counts import total
 
@@ -120,6 +121,20 @@ def test_outage(protocol: str, receiver: Receiver, tmp_path: Path) -> None:
     receiver.wait_for(lambda _: not stored_records(tmp_path))
     delivery.close(2)
     assert {} == stored_records(tmp_path)
+
+
+def test_stored_by_two_threads(receiver: Receiver, tmp_path: Path) -> None:
+    """A batch that is stored a second time, because the first thread is stuck, is the same records: one uid each."""
+    delivery = connect(make_delivery(tmp_path), receiver)
+    batch = [make_entry(number) for number in range(100)]
+    (route,) = delivery._lanes["logs"].routes
+
+    assert [100, 100] == [route.store(batch), route.store(batch)]
+    uids = re.findall(
+        rb'"log.record.uid","value":{"stringValue":"(\w+)"', b"".join(line for _, line in stored_lines(tmp_path))
+    )
+    assert {2} == set(Counter(uids).values())
+    assert 100 == len(set(uids))
 
 
 def test_restart(receiver: Receiver, tmp_path: Path) -> None:

@@ -208,6 +208,9 @@ class CollectorRoute:
             part = items[start : start + size]
             if self._signal == "logs":
                 part = [with_uid(entry) for entry in part]
+                if isinstance(items, list):
+                    # Whoever stores the batch once more, because this thread is stuck here, gives it the same ones.
+                    items[start : start + size] = part
             encoded = encode(self._signal, "json", part, self._redact)
             try:
                 if encoded.count:

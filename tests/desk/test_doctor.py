@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import itertools
 import json
 import os
 import shutil
@@ -48,11 +49,11 @@ def endpoint_findings(url: str, protocol: str = "http/protobuf", timeout_s: floa
 
 
 @pytest.fixture
-def free_port() -> int:
-    """Return a port at which nothing listens."""
+def free_port() -> Iterator[int]:
+    """Return a port at which nothing listens, and nothing can while the test lasts."""
     with socket.socket() as place:
         place.bind(("127.0.0.1", 0))
-        return int(place.getsockname()[1])
+        yield int(place.getsockname()[1])
 
 
 class TestProbe:
@@ -278,11 +279,8 @@ class TestTls:
 
     def test_plain_to_a_tls_port(self, server: http.server.ThreadingHTTPServer) -> None:
         """Plain HTTP at a port with TLS is told with the address to write."""
-        bad = [
-            one
-            for one in endpoint_findings(f"http://127.0.0.1:{server.server_port}", timeout_s=1)
-            if one.level == "problem"
-        ]
+        found = endpoint_findings(f"http://127.0.0.1:{server.server_port}")
+        bad = [one for one in found if one.level == "problem"]
 
         assert 3 == len(bad)
         assert all(f"https://127.0.0.1:{server.server_port}" in finding.cure for finding in bad)
@@ -307,6 +305,19 @@ def test_clock(date: str, level: str | None) -> None:
     server.server_close()
 
     assert ([level] if level else []) == [finding.level for finding in found if finding.topic == "clock"]
+
+
+def test_clock_is_told_once() -> None:
+    """A clock that goes on between the probes of the three signals is one warning."""
+    minutes = itertools.count()
+    server = serve(
+        type("Taker", (_Taker,), {"date": property(lambda _: f"Mon, 01 Jan 2024 00:{next(minutes):02}:00 GMT")})
+    )
+    found = endpoint_findings(f"http://127.0.0.1:{server.server_port}")
+    server.shutdown()
+    server.server_close()
+
+    assert ["warning"] == [finding.level for finding in found if finding.topic == "clock"]
 
 
 class TestTargets:

@@ -388,6 +388,17 @@ def test_ids_in_the_words_of_a_line(tmp_path: Path) -> None:
     assert (trace_id, span_id, "order-1") == (row.trace_id, row.span_id, row.correlation_id)
 
 
+@pytest.mark.parametrize("header", ["Traceback", "  + Exception Group Traceback"])
+def test_torn_traceback_is_kept(header: str, tmp_path: Path) -> None:
+    """A traceback of which a log has only the first line is its record's, and says of no exception what it was."""
+    lines = ["ERROR:shop:failed", f"{header} (most recent call last):"]
+
+    (row,) = _read_rows(tmp_path / "app.log", lines)
+
+    assert isinstance(row, LogRow)
+    assert ("failed", "ERROR") == (row.message, row.severity_text)
+
+
 def test_chained_traceback_is_one_record(tmp_path: Path) -> None:
     """A traceback with causes belongs to its record; the last exception is what was raised."""
     lines = [

@@ -93,7 +93,7 @@ def _raised(stacktrace: str) -> tuple[str, str]:
     """Return type and message of the last exception: the first line after the last frame that is not indented."""
     lines = stacktrace.splitlines()
     frames = [number for number, line in enumerate(lines) if line.lstrip(" |+").startswith(('File "', "Traceback ("))]
-    for number in range(frames[-1] + 1, len(lines)):
+    for number in range(frames[-1] + 1 if frames else 1, len(lines)):
         match = _RAISED.match(lines[number])
         if match:
             return match[1], "\n".join([match[2] or "", *lines[number + 1 :]]).rstrip()

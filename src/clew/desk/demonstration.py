@@ -43,6 +43,7 @@ STOP_TIMEOUT_S: Final = 10.0
 """After this a service that was asked to end is killed; delivery's own deadline is far below it."""
 
 _POLL_S: Final = 0.05
+_ANSWER_TIMEOUT_S: Final = 5
 _KEPT: Final = "OTEL_EXPORTER_OTLP_"
 """Of the user's telemetry settings the demo keeps those that say how to reach a Collector."""
 
@@ -86,14 +87,14 @@ def answers(endpoint: str) -> bool:
     """Return whether a Collector takes OTLP at `endpoint`: over HTTP it must accept an empty request."""
     host, _, port = endpoint.partition("://")[2].partition("/")[0].partition(":")
     if port == "4317":
-        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
+        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=_ANSWER_TIMEOUT_S):
             return True
         return False
     try:
         request = urllib.request.Request(  # noqa: S310 - the user's own endpoint; http and https are what OTLP has
             f"{endpoint.rstrip('/')}/v1/traces", b"", {"Content-Type": "application/x-protobuf"}
         )
-        with urllib.request.urlopen(request, timeout=1) as response:  # noqa: S310 - likewise
+        with urllib.request.urlopen(request, timeout=_ANSWER_TIMEOUT_S) as response:  # noqa: S310 - likewise
             return int(response.status) == http.HTTPStatus.OK
     except (OSError, ValueError, http.client.HTTPException):
         return False
@@ -118,7 +119,7 @@ class Demonstration:
         self._environ = _environment(folder, environ, endpoint)
         # `opentelemetry-instrument` looks for the program on the path too, so both come from this installation.
         self._instrument = shutil.which("opentelemetry-instrument", path=self._environ["PATH"]) or ""
-        stock, shop = _free_port(), _free_port()
+        stock, shop = _free_ports(2)
         self._environ["STOCK_URL"] = f"http://127.0.0.1:{stock}"
         self.services = {
             "stock": Service(
@@ -272,11 +273,13 @@ _BOTH: Final = {f"OTEL_{signal}_EXPORTER": "otlp,clew_file" for signal in ("TRAC
 """With a Collector the files are kept as well, since the timeline is drawn from them."""
 
 
-def _free_port() -> int:
-    with socket.socket() as place:
-        place.bind(("127.0.0.1", 0))
-        port: int = place.getsockname()[1]
-        return port
+def _free_ports(count: int) -> list[int]:
+    """Return different ports of loopback: none is let go before all are found."""
+    with contextlib.ExitStack() as places:
+        found = [places.enter_context(socket.socket()) for _ in range(count)]
+        for place in found:
+            place.bind(("127.0.0.1", 0))
+        return [place.getsockname()[1] for place in found]
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

@@ -49,7 +49,8 @@ def instrumented(
         environ: More variables; they win.
         options: For `subprocess.Popen`; they win.
     """
-    variables = {**clean_environment(cwd), "CLEW_DIR": str(cwd / "clew")}
+    # A busy machine may hold up the program, or the receiver, while the program ends.
+    variables = {**clean_environment(cwd), "CLEW_DIR": str(cwd / "clew"), "CLEW_SHUTDOWN_TIMEOUT": "10"}
     if receiver is not None:
         variables.update(telemetry_environment(receiver, protocol))
     defaults = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}

@@ -207,7 +207,8 @@ class Receiver(_Records):
         server, self._http = self._http, None
         if server is None or self._grpc is None:
             return
-        self._awake.set()
+        with self._lock:
+            self._awake.set()
         server.stop()
         self._grpc.stop(None).wait(5)
 
@@ -253,6 +254,8 @@ class Receiver(_Records):
         if awake.wait(self._hang_s) if self._hang_s else awake.is_set():
             return None
         with self._lock:
+            if awake.is_set():
+                return None
             answer = self._next_answer()
             self._keep(Request(signal, protocol, headers, body, time.time(), answer.status))
         return answer
@@ -317,6 +320,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Take `/v1/traces`, `/v1/logs`, `/v1/metrics`, below any prefix or as a proxy; `:path` says which it was."""
         body = self._read_body()
+        if self._is_gone():
+            self.close_connection = True
+            return
         signal = self.path.partition("?")[0].rpartition("/v1/")[2]
         headers = {name.lower(): text for name, text in self.headers.items()} | {":path": self.path}
         protocol = self._content_types.get(headers.get("content-type", ""))
@@ -329,6 +335,17 @@ class _Handler(BaseHTTPRequestHandler):
             return
         retry = {} if answer.retry_after_s is None else {"Retry-After": str(answer.retry_after_s)}
         self._reply(answer.status, _reply_body(signal, protocol, answer), retry)
+
+    def _is_gone(self) -> bool:
+        """Return whether the client has given up: what it will send again must not count as received."""
+        if isinstance(self.connection, ssl.SSLSocket):
+            return False
+        try:
+            return self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def _read_body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
@@ -391,6 +408,8 @@ def _grpc_server(port: int, receiver: Receiver, identity: Identity | None) -> gr
 
 def _export(signal: str, receiver: Receiver) -> Callable[[bytes, grpc.ServicerContext], bytes]:
     def export(body: bytes, context: grpc.ServicerContext) -> bytes:
+        if not context.is_active():
+            return b""  # to nobody: the client has given up, and will send it again
         headers = {name: str(text) for name, text in context.invocation_metadata()}
         answer = receiver.take(signal, "grpc", headers, body)
         if answer is None:

@@ -49,7 +49,7 @@ def _export_one_span(protocol: str, receiver: Receiver | ReceiverProcess) -> str
 def _post(receiver: Receiver, body: bytes = _LOGS_JSON, content_type: str = "application/json") -> tuple[int, bytes]:
     request = urllib.request.Request(receiver.http_endpoint + "/v1/logs", body, {"Content-Type": content_type})
     try:
-        with urllib.request.urlopen(request, timeout=2) as response:
+        with urllib.request.urlopen(request, timeout=30) as response:
             return response.status, response.read()
     except urllib.error.HTTPError as error:
         with error:

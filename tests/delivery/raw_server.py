@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import select
 import socket
 import struct
 import threading
-import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -53,4 +53,5 @@ def _answer(connection: socket.socket, pieces: Sequence[bytes], pace_s: float) -
         stream.read(int(head.get("Content-Length", "0")))
     for piece in pieces:
         connection.sendall(piece)
-        time.sleep(pace_s)
+        if select.select([connection], [], [], pace_s)[0]:
+            return  # the client has gone

@@ -28,7 +28,7 @@ def tell(exporter: object, folder: Path, capfd: pytest.CaptureFixture[str]) -> s
     delivery = make_delivery(folder)
     delivery.add_collector("traces", transport)
     delivery.put_span(make_span("kept"))
-    assert delivery.flush(5)
+    assert delivery.flush(30)
     delivery.close(2)
 
     assert {"traces": 1} == stored_records(folder)

@@ -332,12 +332,14 @@ def test_insecure(receiver: Receiver, certificates: Certificates, tmp_path: Path
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
 def test_timeout(protocol: str, receiver: Receiver, tmp_path: Path) -> None:
     """OTEL_EXPORTER_OTLP_TIMEOUT is seconds, as upstream reads it; one signal's own goes before it."""
-    program = PROGRAM + "import time; time.sleep(1.5); print(time.time(), flush=True)"
+    program = PROGRAM + "import time; time.sleep(5); print(time.time(), flush=True)"
     receiver.hang(30)
     (tmp_path / "shop.py").write_text(program)
     environ = {
         "OTEL_EXPORTER_OTLP_TIMEOUT": "60",
         "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT": "0.3",
+        "OTEL_BLRP_SCHEDULE_DELAY": "100",
+        "CLEW_SHUTDOWN_TIMEOUT": "2",
         "CLEW_DURABLE_LEVEL": "off",
     }
     with instrumented(

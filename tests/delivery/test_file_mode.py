@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import time
@@ -64,8 +65,11 @@ def test_killed_program(tmp_path: Path) -> None:
         assert -signal.SIGKILL == process.wait(30)
     program.write_text(PROGRAM)
     with instrumented([sys.executable, program, "60"], receiver=None, cwd=tmp_path, environ=environ) as process:
+        folder = tmp_path / "clew"
         deadline = time.monotonic() + 20
-        while sum(line.count(b'"failed"') for _, line in stored_lines(tmp_path / "clew")) < 2:
+        while sum(path.read_bytes().count(b'"failed"') for path in folder.glob("*.jsonl")) < 2 or stored_lines(
+            folder / "spool"
+        ):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         process.terminate()
@@ -76,7 +80,8 @@ def test_killed_program(tmp_path: Path) -> None:
 def test_rotation(tmp_path: Path) -> None:
     """Segments stay within their size; closed ones are compressed, and all are within the folder's bounds."""
     variables = {"CLEW_SEGMENT_MAX_BYTES": "20000", "CLEW_RETENTION_MAX_FILES": "5"}
-    delivery = make_delivery(tmp_path, variables)
+    delivery = make_delivery(tmp_path, variables, {"OTEL_BLRP_SCHEDULE_DELAY": "60000"})
+    delivery._worker._house_at = math.inf
     delivery.add_files("logs")
     folder = tmp_path / "clew"
     for number in range(60):

@@ -106,6 +106,7 @@ def test_both_in_an_outage(receiver: Receiver, tmp_path: Path) -> None:
     assert {"logs": 2} == stored_records(tmp_path)
     receiver.start()
     receiver.wait_for(lambda it: it.logs)
+    receiver.wait_for(lambda _: {"logs": 1} == stored_records(tmp_path))
     delivery.close(1)
 
     assert {"logs": 1} == stored_records(tmp_path)

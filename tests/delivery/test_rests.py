@@ -83,7 +83,7 @@ class _Durable:
 )
 def test_who_rests(queued: int, drain: bool, rested: list[bool]) -> None:
     """A batch is encoded at leisure unless another one waits behind it, or the process ends."""
-    route, lane = Route(), Lane("logs", Batching(queue_size=100, batch_size=10, delay_s=0, timeout_s=1))
+    route, lane = Route(), Lane("logs", Batching(queue_size=100, batch_size=10, delay_s=0, timeout_s=60))
     lane.routes.append(route)
     lane.queue.extend(make_entry() for _ in range(queued))
     durable: Any = _Durable()

@@ -147,6 +147,14 @@ def queue_tasks(count: int, folder: Path) -> None:
     subprocess.run([BIN / "python", PROGRAMS / "lifecycle_celery.py", str(count)], env=environ, check=True)
 
 
+def await_files(folder: Path, pattern: str, count: int, console: Path) -> None:
+    """Wait until the tasks have left so many files."""
+    deadline = time.monotonic() + 30
+    while len(list((folder / "queue").glob(pattern))) < count:
+        assert time.monotonic() < deadline, console.read_text()
+        time.sleep(0.02)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("name", WORKERS)
@@ -157,10 +165,7 @@ def test_celery(name: str, protocol: str, receiver: Receiver, tmp_path: Path) ->
 
     with started((*CELERY, *options), receiver, tmp_path, protocol) as (process, console):
         await_text(r"celery@\S+ (ready)\.", console)
-        deadline = time.monotonic() + 30
-        while len(list((tmp_path / "queue").glob("done-*"))) < REQUESTS:
-            assert time.monotonic() < deadline, console.read_text()
-            time.sleep(0.02)
+        await_files(tmp_path, "done-*", REQUESTS, console)
         process.send_signal(signum)
         process.wait(20)
 
@@ -177,8 +182,7 @@ def test_celery_busy(receiver: Receiver, tmp_path: Path) -> None:
     queue_tasks(4, tmp_path)
 
     with started(CELERY, receiver, tmp_path, "http/protobuf", TASK_S="1") as (process, console):
-        for number in range(4):
-            await_text(rf"(request {number})", console)
+        await_files(tmp_path, "logged-*", 4, console)
         process.send_signal(signal.SIGQUIT)
         status = process.wait(20)
 

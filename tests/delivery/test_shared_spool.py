@@ -90,6 +90,7 @@ def test_each_record_once(protocol: str, receiver: Receiver, tmp_path: Path) -> 
             assert process.stdout is not None
             process.stdout.readline()
         receiver.wait_for(lambda it: len(it.logs) >= 3 * RECORDS and len(it.spans) >= 3 * RECORDS, 30)
+        receiver.wait_for(lambda _: not stored_records(tmp_path))
         errors = [process.communicate(timeout=30)[1] for process in processes]
 
     expected = {(name, str(number)): 1 for name in NAMES for number in range(RECORDS)}

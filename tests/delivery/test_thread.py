@@ -63,9 +63,10 @@ def test_rouse() -> None:
     thread.start()
     for _ in range(5):
         thread.rouse()
-    eventually(lambda: len(work.rounds) == 1)
+    eventually(lambda: work.rounds)
+    rounds = len(work.rounds)
     thread.rouse()
-    eventually(lambda: len(work.rounds) == 2)
+    eventually(lambda: len(work.rounds) > rounds)
     thread.end()
 
 
@@ -89,8 +90,9 @@ def test_flush_in_vain() -> None:
     thread = WorkerThread(work, nullcontext)
     begun = time.monotonic()
 
-    assert not thread.flush(begun + 0.8, lambda: 0.5)
-    assert 0.3 <= time.monotonic() - begun < 0.75
+    assert not thread.flush(begun + 10, lambda: 9.7)
+    assert 0.3 <= time.monotonic() - begun < 5
+    eventually(lambda: work.rounds)
     assert not thread.end()
     work.let_go.set()
 
@@ -115,13 +117,15 @@ def test_flushes_of_many_threads() -> None:
 
 def test_end() -> None:
     """After its end it works no more."""
-    work = Work(0.001)
+    work = Work(60.0)
     thread = WorkerThread(work, nullcontext)
     thread.start()
+    thread.rouse()
     eventually(lambda: work.rounds)
 
     assert thread.end()
     rounds = len(work.rounds)
+    thread.rouse()
     time.sleep(0.05)
     assert rounds == len(work.rounds)
 
@@ -149,5 +153,5 @@ def test_not_listed() -> None:
     thread.start()
     eventually(lambda: work.rounds)
 
-    assert before == threading.enumerate()
+    assert set(threading.enumerate()) <= set(before)
     thread.end()

@@ -145,7 +145,7 @@ def test_timeout(transport: Transport, receiver: Receiver) -> None:
     begun = time.monotonic()
 
     assert "unreachable" == transport.send(payload_for(transport), 0.3).kind
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 8
     receiver.stop()
     transport.close()
 

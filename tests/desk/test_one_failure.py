@@ -75,7 +75,7 @@ def _flask(name: str, folder: Path, environ: dict[str, str]) -> Iterator[str]:
         finally:
             process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(20)
+                process.wait(40)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 

@@ -49,8 +49,16 @@ make() {
 serving() {
   for _ in $(seq 300); do
     (: </dev/tcp/127.0.0.1/"$PORT") 2>/dev/null && return
-    sleep 0.1
+    command sleep 0.1
   done
+}
+sleep() {  # what a reader waits for may take longer on a busy machine
+  command sleep "$@"
+  for _ in $(seq 600); do grep -qs ' succeeded in ' background-*.txt && return; command sleep 0.1; done
+}
+kill() {  # some servers log a request only when it has been answered
+  for _ in $(seq 50); do grep -qsE 'HTTP/1.1"| succeeded in ' background-*.txt && break; command sleep 0.1; done
+  builtin kill "$@"
 }
 """
 
@@ -97,7 +105,8 @@ def _continued(part: str) -> tuple[str, str]:
 
 def run(text: str, folder: Path) -> list[Outcome]:
     """Write the page's files to `folder`, run its commands in one shell there, and return what they did."""
-    port = str(_free_port())
+    place = _reserve()
+    port = str(place.getsockname()[1])
     for name, body in files(text).items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,17 +118,21 @@ def run(text: str, folder: Path) -> list[Outcome]:
         "ROOT": str(ROOT),
         "REQUIREMENTS": str(Path(__file__).with_name("requirements.py")),
         "COLUMNS": "110",
+        "CLEW_SHUTDOWN_TIMEOUT": "20",
     }
     script = "\n".join([_SHELL, *(_step(number, command) for number, command in enumerate(typed)), _end()])
-    with subprocess.Popen(
-        ["bash"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=folder,
-        env=environ,
-    ) as shell:
+    with (
+        place,
+        subprocess.Popen(
+            ["bash"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=folder,
+            env=environ,
+        ) as shell,
+    ):
         printed, _ = shell.communicate(script, timeout=200)
     return _outcomes(typed, printed)
 
@@ -158,8 +171,9 @@ def shows(expected: str, actual: str) -> bool:
     return re.fullmatch("".join(lines), "".join(f"{line}\n" for line in normalised(actual))) is not None
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port
+def _reserve() -> socket.socket:
+    """Bind without listening: the port stays ours until a page's server, which may share it, listens there."""
+    place = socket.socket()
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    place.bind(("127.0.0.1", 0))
+    return place

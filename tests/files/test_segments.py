@@ -288,19 +288,22 @@ class TestWriter:
         writer.write(b"parent\n")
         path = writer.path or tmp_path
         reading, writing = os.pipe()
+        ready, started = os.pipe()
         pid = os.fork()
         if pid == 0:
             os.close(writing)
+            os.write(started, b"x")
             os.read(reading, 1)
             os._exit(0)
 
+        os.read(ready, 1)
         assert is_live(path)
         writer.close()
-        time.sleep(0.05)
         live = is_live(path)
         os.close(writing)
         os.waitpid(pid, 0)
-        os.close(reading)
+        for end in (reading, ready, started):
+            os.close(end)
 
         assert not live
 

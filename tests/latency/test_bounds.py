@@ -94,6 +94,7 @@ def test_database_durations(tmp_path: Path) -> None:
     """The duration of a query is in seconds, in bounds that tell queries apart, with an exemplar, by default."""
     (tmp_path / "program.py").write_text(PROGRAM)
     environ = {**clean_environment(tmp_path), "CLEW_MODE": "file", "CLEW_DIR": str(tmp_path / "files")}
+    environ["CLEW_SHUTDOWN_TIMEOUT"] = "12"
     command = [BIN / "opentelemetry-instrument", sys.executable, tmp_path / "program.py"]
     subprocess.run(command, env=environ, check=True, timeout=60)
 

@@ -48,14 +48,21 @@ def environment(folder: Path, variables: dict[str, str]) -> dict[str, str]:
     """Return the environment of a test program; under Clew its telemetry goes to files in `folder`."""
     fixed = {"PYTHONHASHSEED": "0", "PYTHONWARNINGS": "ignore", "PYTHONPATH": str(PROGRAMS)}
     clew = {"CLEW_MODE": "file", "CLEW_DIR": str(folder / "clew"), "CLEW_COMPRESSION": "none", "CLEW_REDACT": "off"}
+    clew["CLEW_SHUTDOWN_TIMEOUT"] = "12"
     return {**clean_environment(folder), **fixed, **clew, **variables}
 
 
-def read_records(folder: Path) -> list[dict[str, Any]]:
-    """Read the records that the programs run in `folder` left in its files, batch by batch."""
+def read_records(folder: Path, *, live: bool = False) -> list[dict[str, Any]]:
+    """Read the records that the programs run in `folder` left in its files, batch by batch.
+
+    Args:
+        folder: Where they ran.
+        live: Whether they may still write: a last line without an end is left out.
+    """
     found: list[dict[str, Any]] = []
     for path in sorted((folder / "clew").glob("logs-*.jsonl")):
-        for line in path.read_bytes().splitlines():
+        data = path.read_bytes()
+        for line in (data[: data.rfind(b"\n") + 1] if live else data).splitlines():
             for resource in json.loads(line)["resourceLogs"]:
                 for scope in resource["scopeLogs"]:
                     found += [_record(scope.get("scope", {}).get("name", ""), item) for item in scope["logRecords"]]

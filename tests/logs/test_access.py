@@ -60,11 +60,13 @@ SERVERS: dict[str, tuple[list[str], str, str]] = {
 }
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+@pytest.fixture
+def port() -> Iterator[int]:
+    """Keep a free port: bound and never listening, so that nobody else is given it before the server listens."""
+    with socket.socket() as place:
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        place.bind(("127.0.0.1", 0))
+        yield place.getsockname()[1]
 
 
 def _get(port: int, path: str, deadline_s: float = 20) -> int:
@@ -104,11 +106,11 @@ def _serving(name: str, port: int, folder: Path) -> Iterator[None]:
             process.wait(timeout=20)
 
 
-def _lines(folder: Path, logger: str, count: int, deadline_s: float = 5) -> list[dict[str, Any]]:
+def _lines(folder: Path, logger: str, count: int, deadline_s: float = 20) -> list[dict[str, Any]]:
     """Wait for the lines that `logger` wrote about requests: a server writes them after it has answered."""
     deadline = time.monotonic() + deadline_s
     while True:
-        records = [record for record in read_records(folder) if record["scope"] == logger]
+        records = [record for record in read_records(folder, live=True) if record["scope"] == logger]
         found = [record for record in records if "GET /" in record["body"]]
         if len(found) >= count or time.monotonic() > deadline:
             return found
@@ -120,11 +122,11 @@ def _ids(record: dict[str, Any]) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_access_lines_are_inside_the_trace(server: str, tmp_path: Path) -> None:
+def test_access_lines_are_inside_the_trace(server: str, port: int, tmp_path: Path) -> None:
     """Each access line has the IDs of its own request's span, also when the handler fails, and no colour codes."""
     if server == "uvicorn-httptools":
         pytest.importorskip("httptools", reason="uvicorn's faster protocol is not installed")
-    port, folder = _free_port(), tmp_path
+    folder = tmp_path
     with _serving(server, port, folder):
         statuses = [_get(port, path) for path in ("/ok", "/ok", "/failing")]
         lines = _lines(folder, SERVERS[server][2], 3)
@@ -139,9 +141,9 @@ def test_access_lines_are_inside_the_trace(server: str, tmp_path: Path) -> None:
     assert not [record for record in records if "\x1b" in str(record)]
 
 
-def test_error_records_of_django_are_inside_the_trace(tmp_path: Path) -> None:
+def test_error_records_of_django_are_inside_the_trace(port: int, tmp_path: Path) -> None:
     """A request that Django answers with an error has the trace ID in `django.request` and in the access line."""
-    port, folder = _free_port(), tmp_path
+    folder = tmp_path
     with _serving("django", port, folder):
         assert [_get(port, path) for path in ("/absent", "/refused", "/failing")] == [404, 403, 500]
         lines = [record["trace_id"] for record in _lines(folder, "django.server", 3)]

@@ -24,7 +24,7 @@ EXPECTED = "[redacted]"
 def run(tmp_path: Path, receiver: Receiver | None, environ: dict[str, str]) -> bytes:
     """Run the program to its end, which is the escaping exception; return what it wrote to standard output."""
     resource = f"db.password={SECRET},note=token%3D{SECRET}"
-    variables = {"OTEL_RESOURCE_ATTRIBUTES": resource, "CLEW_SHUTDOWN_TIMEOUT": "5", **environ}
+    variables = {"OTEL_RESOURCE_ATTRIBUTES": resource, **environ}
     with instrumented(["python", PROGRAM, SECRET], receiver=receiver, cwd=tmp_path, environ=variables) as process:
         out, _err = process.communicate(timeout=60)
     assert process.returncode == 1

@@ -128,7 +128,7 @@ def test_task_of_a_script(receiver: Receiver, echo_url: str, tmp_path: Path) -> 
         _worker("prefork", receiver, tmp_path, echo_url, "http/protobuf"),
         instrumented(["python", script], receiver=receiver, cwd=tmp_path, environ=environ) as process,
     ):
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
 
     assert (0, b"") == (process.returncode, err)
     assert _expected("job-42") == _task(receiver, json.loads(out))

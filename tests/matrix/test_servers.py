@@ -84,6 +84,17 @@ def _outbound(headers: dict[str, str]) -> tuple[str, str, str]:
     )
 
 
+AFTERWARDS = frozenset({"django-runserver"})
+"""Servers whose daemon threads write the access line when they have answered: SIGTERM may come before it."""
+
+
+def await_access_lines(receiver: Receiver, server: Server) -> None:
+    """Wait for the access line of each request."""
+    receiver.wait_for(
+        lambda got: [item for item in got.logs if item.scope == server.access_logger][len(REQUESTS) - 1 :]
+    )
+
+
 def _ids(name: str, reply: Reply) -> tuple[str, str, str]:
     """Return the trace ID, the correlation ID and the parent that the request must have."""
     if name == "traceparent":
@@ -112,6 +123,8 @@ def test_one_id_everywhere(name: str, protocol: str, receiver: Receiver, echo_ur
 
     with running(server, receiver, tmp_path, protocol=protocol, environ={"ECHO_URL": echo_url}) as started:
         replies = {request: started.call(headers) for request, headers in REQUESTS.items()}
+        if name in AFTERWARDS:
+            await_access_lines(receiver, server)
 
     ids = {request: _ids(request, reply) for request, reply in replies.items()}
     assert _flat({request: _expected(*ids[request], server) for request in REQUESTS}) == _flat(

@@ -55,7 +55,7 @@ def names_in(archive: Path) -> set[str]:
 
 def files_below(folder: Path, prefix: str) -> set[str]:
     """Return the tree's files below `folder`, as paths below `prefix`; what Python compiled is left out."""
-    paths = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    paths = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     return {f"{prefix}/{path.relative_to(folder)}" for path in paths}
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from installation import Installation
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 LOAD_ENTRY_POINTS = """
 from importlib.metadata import distribution

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from receiver import Receiver
 
 PROGRAMS = Path(__file__).parent / "programs"
-GUNICORN = ("gunicorn", "-b", "127.0.0.1:{port}", "--graceful-timeout", "5")
+GUNICORN = ("gunicorn", "-b", "127.0.0.1:{port}", "--graceful-timeout", "20")
 UVICORN = ("uvicorn", "--port", "{port}", "--no-access-log")
 CASES = {
     "flask": ((*GUNICORN, "streaming:flask_app"), "/parts"),
@@ -31,27 +31,28 @@ CASES = {
 }
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+@pytest.fixture
+def port() -> Iterator[int]:
+    """Keep a free port: bound and never listening, so that nobody else is given it before the server listens."""
+    with socket.socket() as place:
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        place.bind(("127.0.0.1", 0))
+        yield place.getsockname()[1]
 
 
 @contextlib.contextmanager
 def _serving(command: tuple[str, ...], port: int, receiver: Receiver, folder: Path) -> Iterator[None]:
     args = [part.format(port=port) for part in command]
+    environ = {"PYTHONPATH": str(PROGRAMS)}
     with (
         (folder / "shown").open("wb") as shown,
-        instrumented(
-            args, receiver=receiver, cwd=folder, environ={"PYTHONPATH": str(PROGRAMS)}, stdout=shown, stderr=shown
-        ) as process,
+        instrumented(args, receiver=receiver, cwd=folder, environ=environ, stdout=shown, stderr=shown) as process,
     ):
         try:
             yield
         finally:
             os.kill(process.pid, signal.SIGTERM)
-            process.wait(20)
+            process.wait(40)
 
 
 def _get(port: int, path: str) -> bytes:
@@ -72,10 +73,9 @@ def _is_up(port: int) -> bool:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_parts_are_inside_the_request(case: str, receiver: Receiver, tmp_path: Path) -> None:
+def test_parts_are_inside_the_request(case: str, port: int, receiver: Receiver, tmp_path: Path) -> None:
     """What is logged while the parts are made has the trace, the span and the correlation ID of the request."""
     command, path = CASES[case]
-    port = _free_port()
     with _serving(command, port, receiver, tmp_path):
         body = _get(port, path)
     [span] = [span for span in receiver.spans if span.kind == "SERVER"]
@@ -88,10 +88,9 @@ def test_parts_are_inside_the_request(case: str, receiver: Receiver, tmp_path: P
     ]
 
 
-def test_next_request_is_another_one(receiver: Receiver, tmp_path: Path) -> None:
+def test_next_request_is_another_one(port: int, receiver: Receiver, tmp_path: Path) -> None:
     """Nothing of a streamed response stays in the thread that sent it."""
     command, path = CASES["flask"]
-    port = _free_port()
     with _serving(command, port, receiver, tmp_path):
         for _ in range(3):
             _get(port, path)

@@ -27,12 +27,18 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parents[2] / "collector-config"
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """Return a port of loopback that nothing listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
+    """Return a port of loopback that nothing listens on, and that was not returned before."""
+    while True:
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            port: int = found.getsockname()[1]
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 def wait_until(holds: Callable[[], object], what: str, timeout_s: float = 30) -> None:

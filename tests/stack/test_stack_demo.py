@@ -93,7 +93,9 @@ def run_demo(demo: Demo, endpoint: str, folder: Path) -> None:
         process = subprocess.Popen(command, stdout=printed, stderr=subprocess.STDOUT, env=environ)
         try:
             wait_until(
-                lambda: find_shop(folder / "printed.txt") and "samovar" in read(folder / "printed.txt"), "the demo up"
+                lambda: find_shop(folder / "printed.txt") and "samovar" in read(folder / "printed.txt"),
+                "the demo up",
+                timeout_s=90,
             )
             send_orders(demo, find_shop(folder / "printed.txt"))
         finally:

@@ -209,7 +209,7 @@ class TestStdoutLogs:
         path.write_text('{"message":"one"}\n', encoding="utf-8")
         collector = make_collector("files", "stdout-logs", OTELCOL_STDOUT_LOGS=f"[{path}]").start()
         wait_until(lambda: collector.bodies() == ["one"], "the first line")
-        time.sleep(1)
+        time.sleep(5)  # the offset is stored
         collector.stop(signal.SIGKILL)
         with path.open("a", encoding="utf-8") as file:
             file.write('{"message":"two"}\n')

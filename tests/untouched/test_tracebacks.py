@@ -192,17 +192,23 @@ SERVERS = {
 }
 
 
-def _console(served: Served, folder: Path, *, clew: bool) -> str:
-    """Ask a server that fails, and return what it showed."""
+def _natureless(console: Path) -> str:
+    return re.sub(NATURE, "#", re.sub(r".*Control socket.*\n", "", console.read_text()))
+
+
+def _console(served: Served, folder: Path, *, clew: bool, expected: str | None = None) -> str:
+    """Ask a server that fails, and return what it showed; what is `expected` is waited for."""
     console = folder / f"console-{clew}"
     command = [str(BIN / "python") if word == "python" else word for word in served.command]
     with running(command, folder, console, FILES, clew=clew):
         port = await_text(console, r"http://127\.0\.0\.1:(\d+)")[1]
         ask(port, *served.paths)
         await_text(console, "(?s)" + ".*".join(["LookupError: no shelf\n"] * served.count))
-        time.sleep(0.5)
-        shown = re.sub(r".*Control socket.*\n", "", console.read_text())
-    return re.sub(NATURE, "#", shown)
+        deadline = time.monotonic() + 10
+        while expected is not None and _natureless(console) != expected and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(2.5 if expected is None else 0.5)
+        return _natureless(console)
 
 
 @pytest.mark.parametrize("name", SERVERS)
@@ -214,7 +220,7 @@ def test_a_failing_request_shows_the_programs_own_functions(tmp_path: Path, name
     plain = _console(SERVERS[name], tmp_path, clew=False)
 
     assert SERVERS[name].count == plain.count("LookupError: no shelf")
-    assert plain == _console(SERVERS[name], tmp_path, clew=True)
+    assert plain == _console(SERVERS[name], tmp_path, clew=True, expected=plain)
 
 
 def _shown(folder: Path, *launcher: str) -> str:

@@ -25,6 +25,7 @@ log = logging.getLogger("shop")
 def handle(number: int) -> None:
     """Log the number, and take the time that is asked for."""
     log.info("request %s", number)
+    (queue / f"logged-{number}").touch()
     time.sleep(float(os.environ.get("TASK_S", "0")))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from clew.delivery import signal_mask
+from clew import signal_mask
 from programs import BIN, clean_environment, instrumented
 
 if TYPE_CHECKING:
@@ -76,6 +76,30 @@ if not child:
     os._exit(0)
 os.waitpid(child, 0)
 """
+CALLBACK = """
+import signal, subprocess, threading
+from opentelemetry import metrics
+
+done = threading.Event()
+
+
+def observe(options):
+    if threading.current_thread() is not threading.main_thread() and not done.is_set():
+        shown = subprocess.run(["grep", "SigBlk", "/proc/self/status"], capture_output=True, check=True).stdout
+        print(int(shown.split()[1], 16))
+        try:
+            subprocess.run(["/nowhere/to/be/found"])
+        except FileNotFoundError:
+            print("not found")
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        print("blocks SIGTERM" if signal.SIGTERM in blocked else "blocks nothing", flush=True)
+        done.set()
+    return []
+
+
+metrics.get_meter("app").create_observable_gauge("load", [observe])
+done.wait(30)
+"""
 EXPORTERS = {
     "OTEL_TRACES_EXPORTER": "otlp,console",
     "OTEL_LOGS_EXPORTER": "otlp,console",
@@ -130,6 +154,19 @@ def test_threads(protocol: str, receiver: Receiver, tmp_path: Path) -> None:
     expected = sum(1 << number - 1 for number in signal.valid_signals() - own - never)
     assert {("parent", expected), ("child", expected)} == masks
     assert len([who for who, _ in lines if who == "child"]) >= 5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_processes(receiver: Receiver, tmp_path: Path) -> None:
+    """A process that a callback of metrics starts blocks no signals, be it found or not; the callback's thread does."""
+    environ = {"OTEL_METRIC_EXPORT_INTERVAL": "100"}
+    command = ["python", "-c", CALLBACK]
+    with instrumented(
+        command, receiver=receiver, cwd=tmp_path, environ=environ, stdout=subprocess.PIPE, text=True
+    ) as process:
+        output, _ = process.communicate(timeout=60)
+
+    assert ["0", "not found", "blocks SIGTERM"] == output.splitlines()[:3]
 
 
 def test_fallback(monkeypatch: pytest.MonkeyPatch) -> None:

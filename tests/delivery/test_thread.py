@@ -136,7 +136,7 @@ def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise RuntimeError("can't create new thread at interpreter shutdown")
 
-    monkeypatch.setattr("clew.delivery.signal_mask.start_thread", refuse)
+    monkeypatch.setattr("clew.signal_mask.start_thread", refuse)
     work = Work()
     thread = WorkerThread(work, nullcontext)
 

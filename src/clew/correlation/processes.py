@@ -17,7 +17,7 @@ from opentelemetry import propagate
 from opentelemetry.context import Context, attach, get_current
 from opentelemetry.trace import get_current_span
 
-from clew import diagnostics
+from clew import diagnostics, signal_mask
 from clew.correlation.context import adopt, correlation_id_in, mark, process_context
 from clew.correlation.origin import correlation_headers, resolved_settings
 from clew.correlation.patches import Patches, guarded
@@ -87,7 +87,7 @@ def _weave_pool(module: Any) -> None:
 
 def _weave_subprocess(module: Any) -> None:
     if _State.installed:
-        _patches.weave(module.Popen, "_execute_child", rebind=_child_environment, rebound="env")
+        _patches.weave(module.Popen, "_execute_child", rebind=_before_spawn, after=_after_spawn, rebound="env")
 
 
 def adopt_environment(environ: Mapping[str, str], settings: Settings) -> None:
@@ -170,6 +170,15 @@ def _unpack_call(call: object, state: dict[str, Any]) -> None:
 @guarded
 def _enter_call(carrier: dict[str, str] | None) -> None:
     attach(unpack(carrier) if carrier else Context())
+
+
+def _before_spawn(*arguments: Any) -> Any:
+    signal_mask.before_spawn()
+    return _child_environment(*arguments)
+
+
+def _after_spawn(*_: Any) -> None:
+    signal_mask.after_spawn()
 
 
 def _child_environment(*arguments: Any) -> Any:

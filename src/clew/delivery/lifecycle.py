@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import metrics
 
-from clew import diagnostics
-from clew.delivery import fork_warning, metric_state, signal_mask, termination
+from clew import diagnostics, signal_mask
+from clew.delivery import fork_warning, metric_state, termination
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,7 +19,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from clew.delivery import signal_mask
+from clew import signal_mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable

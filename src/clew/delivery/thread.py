@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from opentelemetry import context as otel_context
 
-from clew.delivery import signal_mask
+from clew import signal_mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable

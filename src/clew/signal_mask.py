@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import signal
-from _thread import start_new_thread
+from _thread import _local, start_new_thread
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -22,10 +22,9 @@ _FAULTS: Final = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP", "SIGSYS", 
 _MASKED: Final = signal.valid_signals() - {getattr(signal, name) for name in _FAULTS if hasattr(signal, name)}
 
 
-def take_none() -> None:
-    """Block signals on the calling thread, for good."""
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_BLOCK, _MASKED)
+_CAN_BE_BLOCKED: Final = hasattr(signal, "pthread_sigmask")
+_here: Final[Any] = _local()
+"""`before`, on a thread that takes no signals: what it would block without us."""
 
 
 def start_thread(call: Callable[[], object]) -> None:
@@ -36,16 +35,38 @@ def start_thread(call: Callable[[], object]) -> None:
     Raises:
         RuntimeError: No thread can be started any more.
     """
-    if not hasattr(signal, "pthread_sigmask"):
+    if not _CAN_BE_BLOCKED:
         start_new_thread(call, ())
         return
     # A thread begins with the mask of the one that starts it: were it to block signals itself, it would take those that
     # come before it first runs.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _MASKED)
     try:
-        start_new_thread(call, ())
+        start_new_thread(_run, (call, before))
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _run(call: Callable[[], object], before: set[Any]) -> None:
+    _here.before = before
+    call()
+
+
+def before_spawn() -> None:
+    """Let the calling thread, if it is one of these, take signals for the moment in which it starts a process.
+
+    A process begins with the mask of the thread that starts it: what a callback of the program's metrics starts must
+    not be deaf to SIGTERM.
+    """
+    before = getattr(_here, "before", None)
+    if before is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def after_spawn() -> None:
+    """Go on as before `before_spawn`."""
+    if getattr(_here, "before", None) is not None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _MASKED)
 
 
 def mask_sdk_threads() -> None:
@@ -70,7 +91,8 @@ def _mask(owner: type, name: str) -> None:
 
     @functools.wraps(method)
     def masked(*args: Any, **kwargs: Any) -> Any:
-        take_none()
+        if _CAN_BE_BLOCKED:
+            _here.before = signal.pthread_sigmask(signal.SIG_BLOCK, _MASKED)
         return method(*args, **kwargs)
 
     setattr(owner, name, masked)

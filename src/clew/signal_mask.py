@@ -16,10 +16,14 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_FAULTS: Final = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP", "SIGSYS", "SIGABRT")
-"""What a thread does to itself; blocked, it would end the process without a word of `faulthandler`."""
+_OWN: Final = (
+    *("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP", "SIGSYS", "SIGABRT"),
+    *("SIGPROF", "SIGVTALRM"),
+)
+"""What a thread does to itself, and would end the process without a word of `faulthandler` where it is blocked; and
+what comes of the CPU time that it uses, which a profiler would ascribe to another thread."""
 
-_MASKED: Final = signal.valid_signals() - {getattr(signal, name) for name in _FAULTS if hasattr(signal, name)}
+_MASKED: Final = signal.valid_signals() - {getattr(signal, name) for name in _OWN if hasattr(signal, name)}
 
 
 _CAN_BE_BLOCKED: Final = hasattr(signal, "pthread_sigmask")

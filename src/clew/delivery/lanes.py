@@ -39,7 +39,11 @@ class Lane:
 
     def is_full(self, now: float) -> bool:
         """Return whether a whole batch waits, and need not wait any longer."""
-        return len(self.queue) >= self.batching.batch_size and now >= self.held_until
+        return len(self.queue) >= self.batching.batch_size and not self.is_held(now)
+
+    def is_held(self, now: float) -> bool:
+        """Return whether what was put back waits for another try."""
+        return now < self.held_until
 
     def replaying_route(self) -> Route | None:
         """Return the route that what is in the spool is meant for."""

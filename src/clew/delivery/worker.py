@@ -61,7 +61,8 @@ class Worker:
                 self._empty(lane, deadline, drain=drain)
             if self.stopped:
                 return 0.0
-            lane.attention = lane.batching.batch_size
+            batching = lane.batching
+            lane.attention = batching.queue_size if lane.is_held(time.monotonic()) else batching.batch_size
         if drain:
             return 0.0
         replayed = self._replay()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,3 +39,12 @@ def receiver() -> Iterator[Receiver]:
 
     with Receiver() as started:
         yield started
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """Keep a free port: bound and never listening, so that nobody else is given it before the server listens."""
+    with socket.socket() as place:
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        place.bind(("127.0.0.1", 0))
+        yield place.getsockname()[1]

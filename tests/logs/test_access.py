@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import logging
 import signal
-import socket
 import subprocess
 import time
 from typing import TYPE_CHECKING, Any
@@ -58,15 +57,6 @@ SERVERS: dict[str, tuple[list[str], str, str]] = {
     "werkzeug": (["python", "serving.py", "werkzeug", "{port}"], "", "werkzeug"),
     "django": (["python", "serving.py", "django", "{port}"], "", "django.server"),
 }
-
-
-@pytest.fixture
-def port() -> Iterator[int]:
-    """Keep a free port: bound and never listening, so that nobody else is given it before the server listens."""
-    with socket.socket() as place:
-        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        place.bind(("127.0.0.1", 0))
-        yield place.getsockname()[1]
 
 
 def _get(port: int, path: str, deadline_s: float = 20) -> int:

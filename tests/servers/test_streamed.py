@@ -31,15 +31,6 @@ CASES = {
 }
 
 
-@pytest.fixture
-def port() -> Iterator[int]:
-    """Keep a free port: bound and never listening, so that nobody else is given it before the server listens."""
-    with socket.socket() as place:
-        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        place.bind(("127.0.0.1", 0))
-        yield place.getsockname()[1]
-
-
 @contextlib.contextmanager
 def _serving(command: tuple[str, ...], port: int, receiver: Receiver, folder: Path) -> Iterator[None]:
     args = [part.format(port=port) for part in command]

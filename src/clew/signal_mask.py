@@ -24,8 +24,6 @@ _OWN: Final = (
 what comes of the CPU time that it uses, which a profiler would ascribe to another thread."""
 
 _MASKED: Final = signal.valid_signals() - {getattr(signal, name) for name in _OWN if hasattr(signal, name)}
-
-
 _CAN_BE_BLOCKED: Final = hasattr(signal, "pthread_sigmask")
 _here: Final[Any] = _local()
 """`before`, on a thread that takes no signals: what it would block without us."""
